@@ -1,0 +1,99 @@
+"""Every error that Tandem raises on purpose, and the one place where its HTTP status is said.
+
+The tree (`error_code` is the HTTP status; only it survives BentoML's hop, so callers branch on it)::
+
+    ServingError (BentoMLException)
+    ├── InvalidInput        400  the request is malformed; `param` names the field
+    │   └── PayloadTooLarge 413  the body is over the limit
+    ├── ModelNotFound       404  no such model or version
+    ├── RouteNotFound       404  no such path
+    ├── MethodNotAllowed    405  the path exists, the method does not; `allow` lists what does
+    ├── Overloaded          429  a limit or queue is full; `retry_after` seconds
+    ├── Unavailable         503  a dependency is down or starting; `retry_after` seconds
+    ├── DeadlineExceeded    504  the time the caller gave ran out
+    └── InternalError       500  a bug of ours; the message never holds internals
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+from bentoml.exceptions import BentoMLException
+
+
+class ServingError(BentoMLException):
+    """Base of the tree. `param` names the offending field, as a path into the request ("rows[2].petal_length")."""
+
+    error_code: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    kind: ClassVar[str] = "internal_error"
+    """Stable machine-readable name: OpenAI's `code`, and a metric label."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that go with the answer."""
+        return {}
+
+
+class _Retryable(ServingError):
+    def __init__(self, message: str, *, param: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
+
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.retry_after)}
+
+
+class InvalidInput(ServingError):
+    error_code: HTTPStatus = HTTPStatus.BAD_REQUEST
+    kind = "invalid_input"
+
+
+class PayloadTooLarge(InvalidInput):
+    error_code: HTTPStatus = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    kind = "payload_too_large"
+
+
+class ModelNotFound(ServingError):
+    error_code: HTTPStatus = HTTPStatus.NOT_FOUND
+    kind = "model_not_found"
+
+
+class RouteNotFound(ServingError):
+    error_code: HTTPStatus = HTTPStatus.NOT_FOUND
+    kind = "not_found"
+
+
+class MethodNotAllowed(ServingError):
+    error_code: HTTPStatus = HTTPStatus.METHOD_NOT_ALLOWED
+    kind = "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+    def headers(self) -> dict[str, str]:
+        return {"allow": self.allow}
+
+
+class Overloaded(_Retryable):
+    error_code: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
+    kind = "overloaded"
+
+
+class Unavailable(_Retryable):
+    error_code: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "unavailable"
+
+
+class DeadlineExceeded(ServingError):
+    error_code: HTTPStatus = HTTPStatus.GATEWAY_TIMEOUT
+    kind = "deadline_exceeded"
+
+
+class InternalError(ServingError):
+    kind = "internal_error"
