@@ -1,0 +1,71 @@
+"""The LLM: vLLM's async engine in this service's process, with its OpenAI app behind the service's socket."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+
+from models.llm.arguments import EngineConfigError
+from services import bentoml_patches
+from services.asgi import FrontMiddleware
+from services.llm_device import Machine, gpu_memory, resolve_device, this_machine
+from services.llm_front import EngineFront
+from services.llm_host import EngineThread
+from services.llm_vllm import VLLMEngine
+from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
+from services.settings import load_settings
+
+if TYPE_CHECKING:
+    from services.asgi import ASGIApp
+    from services.settings import LLMSettings
+
+
+def resources(settings: LLMSettings, machine: Machine) -> dict[str, Any]:
+    """What to ask BentoML for: the GPUs that the model takes, and nothing on CPU.
+
+    Settings that cannot work ask for nothing: the service then starts, and says why the model does not.
+    """
+    try:
+        device = resolve_device(settings.device, machine)
+    except EngineConfigError:
+        return {}
+    return {"resources": {"gpu": settings.tensor_parallel_size}} if device == "gpu" else {}
+
+
+bentoml_patches.apply()
+
+
+@bentoml.service(
+    name="LLM",
+    workers=1,
+    **resources(load_settings().llm, this_machine()),
+    **SERVICE_OPTIONS,
+    **DEPENDENCY_OPTIONS,
+)
+class LLM:
+    """One engine, loaded in the background: the service answers for it from the first moment."""
+
+    def __init__(self) -> None:
+        settings = load_settings()
+        logging.getLogger("tandem").setLevel(settings.log_level.upper())
+        self._machine = this_machine()
+        self._host = EngineThread(VLLMEngine(settings.llm, self._machine, settings.log_level))
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Begin loading."""
+        self._host.start()
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Stop the engine."""
+        await self._host.stop()
+
+    def front(self, fallback: ASGIApp) -> ASGIApp:
+        """Everything but BentoML's own routes, of which there are none here."""
+        return EngineFront(self._host, gpu_memory if self._machine.gpus else lambda: None)
+
+
+LLM.add_asgi_middleware(FrontMiddleware)

@@ -1,0 +1,124 @@
+"""The LLM service's own ASGI app: its status at any time, vLLM's app once it is there, and 503 until then."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from services.asgi import send_bytes, send_json
+from services.errors import InternalError, ServingError, Unavailable
+from services.runtime import STATUS_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.asgi import ASGIApp, Message, Receive, Scope, Send
+
+State = Literal["starting", "ready", "failed"]
+
+_RETRY_STARTING = 2
+_RETRY_FAILED = 30
+
+logger = logging.getLogger("tandem.llm")
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """How the engine is."""
+
+    state: State
+    reason: str | None
+    """Why it is not ready, in one sentence; None when it is."""
+    model: str
+    models: tuple[str, ...]
+    """Every name that clients may ask for: the model's, then those of its LoRA adapters."""
+    loading_seconds: float
+    """How long loading has taken, or took."""
+
+
+class EngineHost(Protocol):
+    """Who loads and watches the engine."""
+
+    @property
+    def status(self) -> EngineStatus: ...
+
+    @property
+    def app(self) -> ASGIApp | None:
+        """vLLM's app, while the engine is ready."""
+        ...
+
+
+class EngineFront:
+    """Hands each request to vLLM's app untouched, so that a stream costs no more than on vLLM's own server."""
+
+    def __init__(self, host: EngineHost, gpu_memory: Callable[[], Sequence[Any] | None]) -> None:
+        self._host = host
+        self._gpu_memory = gpu_memory
+        self.active_requests = 0
+        """Requests that vLLM is answering; what only asks how it is does not count."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == STATUS_PATH:
+            await send_json(send, 200, msgspec.json.encode(self._status()))
+        elif path in ("/livez", "/healthz"):
+            await send_bytes(send, 200, b"", ())
+        elif (app := self._host.app) is None:
+            await _send_error(send, self._unavailable())
+        elif path == "/readyz":
+            await send_bytes(send, 200, b"", ())
+        elif scope["method"] == "POST":
+            self.active_requests += 1
+            try:
+                await _hand_over(app, scope, receive, send)
+            finally:
+                self.active_requests -= 1
+        else:
+            await _hand_over(app, scope, receive, send)
+
+    def _status(self) -> dict[str, Any]:
+        status = self._host.status
+        return {
+            "state": status.state,
+            "reason": status.reason,
+            "model": status.model,
+            "models": status.models,
+            "loading_seconds": round(status.loading_seconds, 1),
+            "active_requests": self.active_requests,
+            "gpu_memory": self._gpu_memory(),
+        }
+
+    def _unavailable(self) -> Unavailable:
+        status = self._host.status
+        if status.state == "failed":
+            return Unavailable("The language model could not be started.", retry_after=_RETRY_FAILED)
+        return Unavailable(status.reason or "The language model is starting.", retry_after=_RETRY_STARTING)
+
+
+async def _hand_over(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    started = False
+
+    async def noting(message: Message) -> None:
+        nonlocal started
+        started = True
+        await send(message)
+
+    try:
+        await app(scope, receive, noting)
+    except Exception:
+        # Raising before the first byte would leave the client to wait; after it, the server closes the connection,
+        # which is how a client sees that its answer is incomplete.
+        if started:
+            raise
+        logger.exception("vLLM's app raised on %s", scope["path"])
+        await _send_error(send, InternalError("The language model failed on this request."))
+
+
+async def _send_error(send: Send, error: ServingError) -> None:
+    kind = "server_error" if error.error_code >= 500 else "invalid_request_error"  # noqa: PLR2004 - HTTP's own
+    body = {"error": {"message": error.message, "type": kind, "param": None, "code": error.kind}}
+    headers = [(name.encode(), value.encode()) for name, value in error.headers().items()]
+    await send_json(send, error.error_code, msgspec.json.encode(body), headers)

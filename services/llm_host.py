@@ -1,0 +1,166 @@
+"""The engine's life: loaded in a thread while the service already answers, watched, and ended with the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from models.llm.arguments import EngineConfigError
+from services.llm_front import EngineStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from services.asgi import ASGIApp
+
+T = TypeVar("T")
+
+_WATCH_SECONDS = 0.2
+_FLUSH_SECONDS = 1.0
+_STOP_SECONDS = 8.0
+_LONGEST_REASON = 400
+
+logger = logging.getLogger("tandem.llm")
+
+
+class Engine(Protocol):
+    """A language model's engine. All but `open` and `close_app` is called in one thread, the engine's own."""
+
+    model: str
+    models: tuple[str, ...]
+    device: str
+
+    def load(self) -> None:
+        """Load the model, however long it takes. Raises EngineConfigError or whatever went wrong."""
+        ...
+
+    async def open(self) -> ASGIApp:
+        """The app that answers for the loaded engine; on the event loop."""
+        ...
+
+    async def close_app(self) -> None:
+        """Undo `open`."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether the engine can still answer."""
+        ...
+
+    def abandon(self) -> None:
+        """Make a `load` under way in another thread fail soon."""
+        ...
+
+    def close(self) -> None:
+        """Stop the engine's processes."""
+        ...
+
+    def why_it_died(self) -> str | None:
+        """Root cause after `load` failed or the engine died, where it is known."""
+        ...
+
+
+def end_process() -> None:
+    """End this process at once: its state is lost with its engine, and BentoML starts another."""
+    os._exit(1)
+
+
+class EngineThread:
+    """Runs an `Engine` in a thread of its own, which lives as long as the engine's processes (they die with it)."""
+
+    def __init__(self, engine: Engine, on_death: Callable[[], None] = end_process) -> None:
+        self._engine = engine
+        self._on_death = on_death
+        self._app: ASGIApp | None = None
+        self._failure: str | None = None
+        self._began = time.monotonic()
+        self._loading_seconds: float | None = None
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="llm-engine", daemon=True)
+
+    @property
+    def app(self) -> ASGIApp | None:
+        return self._app
+
+    @property
+    def status(self) -> EngineStatus:
+        engine = self._engine
+        seconds = time.monotonic() - self._began if self._loading_seconds is None else self._loading_seconds
+        if self._failure is not None:
+            return EngineStatus("failed", self._failure, engine.model, engine.models, seconds)
+        if self._app is None:
+            reason = f"The language model {engine.model} is loading, for {seconds:.0f} s so far."
+            return EngineStatus("starting", reason, engine.model, engine.models, seconds)
+        return EngineStatus("ready", None, engine.model, engine.models, seconds)
+
+    def start(self) -> None:
+        """Begin loading; returns at once. On the event loop that the app will run on."""
+        self._loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop the engine, loaded or not, within seconds."""
+        if not self._thread.is_alive():
+            return
+        self._stop.set()
+        if self._app is None:
+            self._engine.abandon()
+        await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
+
+    def _run(self) -> None:
+        if not self._load():
+            return
+        while not self._stop.wait(_WATCH_SECONDS):
+            if not self._engine.alive():
+                self._died()
+                return
+        self._app = None
+        self._on_loop(self._engine.close_app())
+        self._engine.close()
+
+    def _load(self) -> bool:
+        engine = self._engine
+        logger.info("Loading %s on %s", engine.model, engine.device.upper())
+        try:
+            engine.load()
+            app = self._on_loop(engine.open())
+        except BaseException as error:  # noqa: BLE001 - vLLM ends failed starts with SystemExit too
+            self._loading_seconds = time.monotonic() - self._began
+            if not self._stop.is_set():
+                self._failure = sentence(error, engine.why_it_died())
+                logger.error("The language model cannot be started: %s", self._failure)
+                logger.debug("vLLM's error was", exc_info=error)
+            engine.close()
+            return False
+        self._loading_seconds = time.monotonic() - self._began
+        self._app = app
+        logger.info("%s is ready after %.1f s", engine.model, self._loading_seconds)
+        return True
+
+    def _died(self) -> None:
+        why = self._engine.why_it_died() or "its process ended"
+        self._app = None
+        logger.error("The language model's engine died (%s): this process ends and starts anew.", why)
+        # The answers under way have just been told; let those bytes go out.
+        time.sleep(_FLUSH_SECONDS)
+        self._on_death()
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def sentence(error: BaseException, cause: str | None = None) -> str:
+    """One line for an operator: our own message as it is, else the root cause without vLLM's wrapping."""
+    if isinstance(error, EngineConfigError):
+        return str(error)
+    text = cause or f"{type(error).__name__}: {error}"
+    if "Value error, " in text:  # pydantic's wrapping of a check in vLLM's configuration
+        text = text.partition("Value error, ")[2].partition(" [type=")[0]
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."

@@ -1,0 +1,142 @@
+"""vLLM's async engine and OpenAI app, in this process. Everything here imports vLLM when it is called, not before."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import warnings
+from contextlib import AsyncExitStack, redirect_stderr
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from models.llm.arguments import EngineConfigError, engine_argv, engine_environment, served_name, variable
+from services.llm_device import Machine, resolve_device
+from services.llm_process import EngineOutput, started_by_us
+from services.runtime import settle_garbage_collector
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from services.asgi import ASGIApp
+    from services.settings import LLMSettings
+
+_VLLM_LEVEL = {"debug": "DEBUG", "info": "WARNING", "warning": "WARNING", "error": "ERROR"}
+
+logger = logging.getLogger("tandem.llm")
+
+
+class VLLMEngine:
+    """`services.llm_host.Engine` over vLLM."""
+
+    def __init__(self, settings: LLMSettings, machine: Machine, log_level: str = "info") -> None:
+        self._settings = settings
+        self._machine = machine
+        self._vllm_level = _VLLM_LEVEL[log_level]
+        self.model = served_name(settings)
+        self.models = (self.model, *(lora.name for lora in settings.lora_modules))
+        self.device: str = settings.device
+        self._args: Namespace | None = None
+        self._llm: Any = None
+        self._output: EngineOutput | None = None
+        self._stack = AsyncExitStack()
+
+    def load(self) -> None:
+        """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
+        device = resolve_device(self._settings.device, self._machine)
+        self.device = device
+        argv = engine_argv(self._settings, device)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        for name, value in engine_environment(self._settings, device, cores).items():
+            os.environ.setdefault(name, value)
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", self._vllm_level)
+        warnings.filterwarnings("ignore", module=r"(vllm|torch|transformers)\b")
+        self._args = _parse(argv)
+        self._start_engine(self._args)
+
+    def _start_engine(self, args: Namespace) -> None:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        quiet = self._vllm_level != "DEBUG"
+        vllm_logger = logging.getLogger("vllm")
+        vllm_logger.setLevel(logging.ERROR if quiet else logging.DEBUG)
+        config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+        self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
+        self._output.forwarding = not quiet
+        with started_by_us(self._output):
+            self._llm = AsyncLLM.from_vllm_config(
+                vllm_config=config,
+                usage_context=UsageContext.OPENAI_API_SERVER,
+                enable_log_requests=args.enable_log_requests,
+                disable_log_stats=args.disable_log_stats,
+            )
+        self._output.forwarding = True
+        vllm_logger.setLevel(self._vllm_level)
+
+    async def open(self) -> ASGIApp:
+        """Make vLLM's OpenAI app on the loaded engine, as its own server does."""
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+
+        args, llm = self._args, self._llm
+        await llm.reset_mm_cache()
+        tasks = await llm.get_supported_tasks()
+        app = build_app(args, tasks, llm.model_config)
+        app.state.server = _Unstoppable()
+        await init_app_state(llm, app.state, args, tasks)
+        await self._stack.enter_async_context(app.router.lifespan_context(app))
+        settle_garbage_collector()
+        asgi: ASGIApp = app
+        return asgi
+
+    async def close_app(self) -> None:
+        await self._stack.aclose()
+
+    def alive(self) -> bool:
+        return not self._llm.errored
+
+    def abandon(self) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    def close(self) -> None:
+        if self._llm is not None:
+            self._llm.shutdown(timeout=self._llm.vllm_config.shutdown_timeout)
+
+    def why_it_died(self) -> str | None:
+        return self._output.root_cause() if self._output else None
+
+
+class _Unstoppable:
+    """Stands where vLLM's error handler looks for its server, to stop it when the engine is dead.
+
+    `EngineThread` does that here.
+    """
+
+    should_exit = False
+
+
+def _parse(argv: list[str]) -> Namespace:
+    """Parse as vLLM does. Raises EngineConfigError for what its parser refuses."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.entrypoints.launchers.launcher import validate_api_server_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    complaint = StringIO()
+    try:
+        with redirect_stderr(complaint):
+            args: Namespace = make_arg_parser(FlexibleArgumentParser()).parse_args(argv)
+        validate_parsed_serve_args(args)
+        validate_api_server_args(args)
+    except SystemExit:
+        said = complaint.getvalue().strip().rpartition("error: ")[2]
+        raise EngineConfigError(
+            f"vLLM refuses its arguments ({said}): correct {variable('extra_args')}.", setting="extra_args"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        said = str(error.args[0]) if error.args else str(error)
+        raise EngineConfigError(f"vLLM refuses the settings: {said}", setting="extra_args") from None
+    return args
