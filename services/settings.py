@@ -45,6 +45,7 @@ class GatewaySettings(_Section):
     llm_idle_timeout: float = Field(
         120.0, gt=0, description="Seconds without one byte from the LLM after which its answer is given up; then 504."
     )
+    access_log: bool = Field(True, description="Write one JSON line a request to standard output.")
     probe_interval: float = Field(0.5, gt=0, description="Seconds between two looks at each dependency's health.")
     probe_timeout: float = Field(0.8, gt=0, le=1, description="Seconds a dependency has to answer such a look.")
 

@@ -1,0 +1,95 @@
+"""The few ASGI moves that every service needs: first look at a request, its body, one JSON answer.
+
+Written against ASGI 3 itself, since these lines run on every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Protocol
+
+import bentoml
+
+from services.errors import InvalidInput, PayloadTooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_JSON: Header = (b"content-type", b"application/json")
+
+
+class HasFront(Protocol):
+    """A BentoML service with an ASGI app of its own."""
+
+    def front(self, fallback: ASGIApp) -> ASGIApp:
+        """The app that sees every HTTP request first; it hands to `fallback`, BentoML's app, what is not its own."""
+        ...
+
+
+class FrontMiddleware:
+    """Puts a service's own app before BentoML's router: `Service.add_asgi_middleware(FrontMiddleware)`.
+
+    BentoML builds middleware before it has an instance of the service, hence the look-up at the first request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._bentoml_app = app
+        self._front: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._bentoml_app(scope, receive, send)
+            return
+        if self._front is None:
+            service: HasFront = bentoml.get_current_service()
+            self._front = service.front(self._bentoml_app)
+        await self._front(scope, receive, send)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises PayloadTooLarge past `limit` bytes, before reading where its length is announced."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise _too_large(limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return _within(body, limit)
+    parts = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInput("The client left before its request was complete.")
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:
+    """One whole answer."""
+    head = [(b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+    """One whole answer of JSON bytes."""
+    await send_bytes(send, status, body, (_JSON, *headers))

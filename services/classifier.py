@@ -1,0 +1,76 @@
+"""The Classifier: every classical model behind one adaptively batched BentoML API and one route for tensor frames.
+
+The gateway sends frames (`services/frames.py`), already batched; BentoML's callers use the APIs, which BentoML batches.
+Both feed the same engines.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any
+
+import bentoml
+import numpy as np
+
+from models import store
+from services import bentoml_patches
+from services.asgi import FrontMiddleware
+from services.classifier_hop import HopApp
+from services.engine_runner import EngineRunner
+from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
+from services.settings import load_settings
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
+    from services.asgi import ASGIApp
+
+
+def _batchable(spec: ModelSpec) -> Any:
+    """The adaptively batched BentoML API of one model; each has a dispatcher of its own, so batches never mix models."""
+    width = len(spec.features)
+    matrix = Annotated[np.ndarray, bentoml.validators.DType("float32"), bentoml.validators.Shape((-1, width))]
+
+    async def predict(self: Any, rows: Any) -> Any:
+        return await self.runners[spec.name].predict(rows)
+
+    predict.__name__ = spec.name
+    predict.__qualname__ = f"Classifier.{spec.name}"
+    predict.__doc__ = f"{spec.description} Probabilities of {', '.join(spec.labels)} for each row."
+    predict.__annotations__ = {"rows": matrix, "return": np.ndarray}
+    return bentoml.api(
+        predict,
+        batchable=True,
+        max_batch_size=load_settings().classifier.max_batch_size,
+        max_latency_ms=60_000,
+    )
+
+
+def _with_batchable_apis(cls: type) -> type:
+    for spec in store.list_specs():
+        setattr(cls, spec.name, _batchable(spec))
+    return cls
+
+
+bentoml_patches.apply()
+
+
+@bentoml.service(name="Classifier", workers=load_settings().classifier.workers, **SERVICE_OPTIONS, **DEPENDENCY_OPTIONS)
+@_with_batchable_apis
+class Classifier:
+    """Loads every model of the store when it starts."""
+
+    def __init__(self) -> None:
+        threads = load_settings().classifier.threads
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self.runners = {
+            spec.name: EngineRunner(store.load(spec.name, spec.version, threads=threads), executor)
+            for spec in store.list_specs()
+        }
+        settle_garbage_collector()
+
+    def front(self, fallback: ASGIApp) -> ASGIApp:
+        """The routes of the hop; the rest is BentoML's."""
+        return HopApp(self.runners, fallback)
+
+
+Classifier.add_asgi_middleware(FrontMiddleware)

@@ -1,0 +1,109 @@
+"""The tensor frame: what crosses the hop between the gateway and the Classifier.
+
+Layout, all integers little-endian::
+
+    4 bytes   magic "TDM1"
+    4 bytes   length of the header, uint32
+    n bytes   header: MessagePack of `FrameHeader`
+    rest      the tensors' elements, C order, little-endian, one after another in the header's order
+
+No pickle, one copy, and every declared size is checked against the bytes that came before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from services.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+CONTENT_TYPE = "application/vnd.tandem.frame"
+DTYPES: dict[str, np.dtype[np.generic]] = {
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+}
+"""Datatypes a frame may carry, by their v2 name."""
+
+_DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+_PREFIX = struct.Struct("<4sI")
+_MAGIC = b"TDM1"
+_MAX_HEADER = 64 * 1024
+
+
+class TensorHeader(msgspec.Struct, array_like=True, frozen=True):
+    """Name, v2 datatype and shape of one tensor."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class FrameHeader(msgspec.Struct, array_like=True, frozen=True):
+    """What a frame is about."""
+
+    model: str
+    version: str
+    tensors: tuple[TensorHeader, ...]
+    request_id: str = ""
+
+
+_encode_header = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(FrameHeader).decode
+
+
+def encode_frame(model: str, version: str, tensors: Mapping[str, NDArray[np.generic]], request_id: str = "") -> bytes:
+    """One frame as bytes. Tensors of a dtype that `DTYPES` does not list raise KeyError: a bug of the caller."""
+    arrays = [np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for array in tensors.values()]
+    described = tuple(
+        TensorHeader(name, _DATATYPES[array.dtype], array.shape) for name, array in zip(tensors, arrays, strict=True)
+    )
+    header = _encode_header(FrameHeader(model, version, described, request_id))
+    return b"".join((_PREFIX.pack(_MAGIC, len(header)), header, *(array.tobytes() for array in arrays)))
+
+
+def decode_frame(data: bytes) -> tuple[FrameHeader, dict[str, NDArray[np.generic]]]:
+    """Header and tensors of a frame; the arrays are read-only views of `data`.
+
+    Raises InvalidInput when the bytes are not exactly one well-formed frame.
+    """
+    if len(data) < _PREFIX.size:
+        raise InvalidInput("The frame is shorter than its prefix.")
+    magic, header_size = _PREFIX.unpack_from(data)
+    start = _PREFIX.size + header_size
+    if magic != _MAGIC or header_size > _MAX_HEADER or start > len(data):
+        raise InvalidInput("The body is not a tensor frame.")
+    try:
+        header = _decode_header(memoryview(data)[_PREFIX.size : start])
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"The frame's header is malformed: {error}.") from None
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for tensor in header.tensors:
+        array, start = _tensor(data, tensor, start)
+        tensors[tensor.name] = array
+    if start != len(data):
+        raise InvalidInput(f"The frame has {len(data) - start} surplus bytes.")
+    return header, tensors
+
+
+def _tensor(data: bytes, tensor: TensorHeader, start: int) -> tuple[NDArray[np.generic], int]:
+    dtype = DTYPES.get(tensor.datatype)
+    if dtype is None:
+        raise InvalidInput(f"Tensor {tensor.name!r} has the unknown datatype {tensor.datatype!r}.", param=tensor.name)
+    if any(size < 0 for size in tensor.shape):
+        raise InvalidInput(f"Tensor {tensor.name!r} has a negative dimension.", param=tensor.name)
+    count = math.prod(tensor.shape)
+    end = start + count * dtype.itemsize
+    if end > len(data):
+        raise InvalidInput(f"Tensor {tensor.name!r} declares more elements than the frame holds.", param=tensor.name)
+    return np.frombuffer(data, dtype, count, start).reshape(tensor.shape), end

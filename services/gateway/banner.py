@@ -1,0 +1,49 @@
+"""What the terminal says when everything is up: where it listens, and a first command for each kind of model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.gateway.dataplane import DataPlane
+
+_POLL_SECONDS = 0.5
+
+
+async def announce_when_ready(dataplane: DataPlane, url: str) -> None:
+    """Print what is being waited for, then, once, how to use the server."""
+    models = ", ".join(f"{spec.name} ({spec.framework})" for spec in dataplane.specs.values())
+    print(f"Tandem at {url} is loading: {models}, and the language model.", flush=True)
+    waiting = {"classifier": "The classical models are ready.", "llm": ""}
+    while waiting:
+        await asyncio.sleep(_POLL_SECONDS)
+        for name in tuple(waiting):
+            health = dataplane.seen(name)
+            if health.ready:
+                message = waiting.pop(name)
+                if message:
+                    print(message, flush=True)
+            elif health.state == "failed":
+                print(f"The {name} cannot start: {health.reason} The rest goes on without it.", flush=True)
+                waiting.pop(name)
+    llm = dataplane.seen("llm")
+    if llm.ready:
+        print(_banner(url, str(llm.detail.get("model"))), flush=True)
+
+
+def _banner(url: str, model: str) -> str:
+    return f"""
+Tandem is ready at {url}
+
+  A prediction:    curl -s {url}/classify -H 'content-type: application/json' -d \\
+    '{{"model": "iris", "rows": [{{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}}]}}'
+  Explained:       curl -s {url}/explain -H 'content-type: application/json' -d \\
+    '{{"model": "iris", "row": {{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}}}}'
+  A chat, in Python:
+    from openai import OpenAI
+    chat = OpenAI(base_url="{url}/v1", api_key="none").chat.completions
+    print(chat.create(model="{model}", messages=[{{"role": "user", "content": "What is Tandem?"}}]).choices[0].message.content)
+
+  Health: {url}/health   Metrics: {url}/metrics   API document: {url}/
+"""

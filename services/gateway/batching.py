@@ -1,0 +1,179 @@
+"""Adaptive batching: rows that wait together travel together.
+
+A call is sent as soon as one may be (no fixed wait), and carries everything that has come in until then. An idle
+server therefore adds no delay, and a busy one sends ever larger batches, up to `max_rows`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+_SWEEP_SECONDS = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class _Item(Generic[Payload, Result]):
+    payload: Payload
+    rows: int
+    deadline: float
+    queued_at: float
+    future: asyncio.Future[Result] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Bounds of one `Batcher`; see `services.settings.BatchingSettings` for the meaning of each."""
+
+    max_rows: int
+    max_in_flight: int
+    max_queued_rows: int
+
+
+class Batcher(Generic[Payload, Result]):
+    """Coalesces the payloads of concurrent callers into calls of `call`, for one model.
+
+    `call` gets the payloads of one batch and returns as many results, in order. A caller that is cancelled leaves its
+    batch unhurt; when a batch of several fails for a reason that may lie in one of them, each is tried alone, so
+    that only the culprit sees the error.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Payload]], Awaitable[Sequence[Result]]],
+        limits: BatchLimits,
+        observe: Callable[[int, float], None],
+    ) -> None:
+        """`observe(rows, waited)` hears of every batch sent: its rows, and the seconds its oldest payload waited."""
+        self._call = call
+        self._limits = limits
+        self._observe = observe
+        self._queue: deque[_Item[Payload, Result]] = deque()
+        self._queued_rows = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._under_way: set[_Item[Payload, Result]] = set()
+        self._flush_due = False
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for a batch to leave with."""
+        return self._queued_rows
+
+    @property
+    def in_flight(self) -> int:
+        """Batches under way."""
+        return len(self._running)
+
+    async def submit(self, payload: Payload, rows: int, seconds: float) -> Result:
+        """The result for `payload`, which weighs `rows` rows, within `seconds`.
+
+        Raises Overloaded when the queue is full, DeadlineExceeded when the time is up, and what `call` raised.
+        """
+        if self._queued_rows + rows > self._limits.max_queued_rows and self._queue:
+            raise Overloaded(f"{self._queued_rows} rows already wait for this model. Try again shortly.")
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        item = _Item(payload, rows, now + seconds, now, loop.create_future())
+        self._queue.append(item)
+        self._queued_rows += rows
+        if not self._flush_due and len(self._running) < self._limits.max_in_flight:
+            self._flush_due = True
+            loop.call_soon(self._flush)
+        if self._sweep is None:
+            self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
+        return await item.future
+
+    async def close(self) -> None:
+        """Fail what waits with Unavailable and wait for what is under way."""
+        for item in self._queue:
+            if not item.future.done():
+                item.future.set_exception(Unavailable("The server is shutting down."))
+        self._queue.clear()
+        self._queued_rows = 0
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        while self._queue and len(self._running) < self._limits.max_in_flight:
+            batch = self._take()
+            if not batch:
+                return
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    def _take(self) -> list[_Item[Payload, Result]]:
+        batch: list[_Item[Payload, Result]] = []
+        rows = 0
+        while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.max_rows):
+            item = self._queue.popleft()
+            self._queued_rows -= item.rows
+            if not item.future.done():
+                batch.append(item)
+                rows += item.rows
+        if batch:
+            self._observe(rows, asyncio.get_running_loop().time() - batch[0].queued_at)
+        return batch
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._flush()
+
+    async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
+        self._under_way.update(batch)
+        try:
+            await self._attempt(batch)
+        finally:
+            self._under_way.difference_update(batch)
+
+    async def _attempt(self, batch: list[_Item[Payload, Result]]) -> None:
+        try:
+            results = await self._call([item.payload for item in batch])
+            if len(results) != len(batch):
+                raise InternalError(f"A batch of {len(batch)} came back with {len(results)} results.")  # noqa: TRY301
+        except (Unavailable, Overloaded, DeadlineExceeded) as error:
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, each caller must hear of it
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            for item in batch:
+                if not item.future.done():
+                    await self._attempt([item])
+        else:
+            for item, result in zip(batch, results, strict=True):
+                if not item.future.done():
+                    item.future.set_result(result)
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = None
+        now = loop.time()
+        for item in (*self._queue, *self._under_way):
+            if item.deadline <= now and not item.future.done():
+                item.future.set_exception(DeadlineExceeded("The prediction did not come in time."))
+        if self._queue or self._under_way:
+            self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
+
+
+def _fail(batch: Sequence[_Item[Payload, Result]], error: Exception) -> None:
+    known = error if isinstance(error, ServingError) else InternalError("The model failed on this request.")
+    if known is not error:
+        known.__cause__ = error
+    for item in batch:
+        if not item.future.done():
+            item.future.set_exception(known)

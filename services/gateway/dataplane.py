@@ -1,0 +1,187 @@
+"""What Tandem does, whatever protocol asked for it: predict, explain, generate.
+
+Protocol adapters translate to and from these calls; backends carry them out. Nothing here knows HTTP or BentoML.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from models.attribution import RankedAttribution, rank
+from models.llm.prompts import EXPLAIN_DECODING, explain_messages
+from services.errors import ModelNotFound, ServingError, Unavailable
+from services.gateway.batching import Batcher, BatchLimits
+from services.gateway.sse import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import aiohttp
+
+    from models.spec import Attributions, ModelSpec
+    from services.gateway.backends import ClassifierBackend, LLMBackend, Row
+    from services.gateway.health import Health, HealthMonitor
+    from services.settings import Settings
+
+CHAT_PATH = "/v1/chat/completions"
+Probabilities = list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A prediction, why, and the language model's words for it."""
+
+    label: str
+    probabilities: dict[str, float]
+    attributions: Attributions
+    ranked: tuple[RankedAttribution, ...]
+    text: str | None
+    """None when the language model could not be asked; `reason` says why then."""
+    reason: str | None
+
+
+class DataPlane:
+    """The one place where every protocol's requests meet the models."""
+
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        classifier: ClassifierBackend,
+        llm: LLMBackend,
+        health: HealthMonitor,
+        settings: Settings,
+        observe_batch: Callable[[str, int, float], None],
+    ) -> None:
+        """`observe_batch(model, rows, waited)` hears of every batch."""
+        self.specs = {spec.name: spec for spec in specs}
+        self._classifier = classifier
+        self._llm = llm
+        self._health = health
+        self._timeout = settings.gateway.request_timeout
+        self._slice = settings.batching.max_rows
+        limits = BatchLimits(
+            settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
+        )
+        self._batchers = {spec.name: self._batcher(spec, limits, observe_batch) for spec in specs}
+
+    def spec(self, model: str) -> ModelSpec:
+        """The spec of `model`; raises ModelNotFound."""
+        try:
+            return self.specs[model]
+        except KeyError:
+            served = ", ".join(sorted(self.specs))
+            raise ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model") from None
+
+    async def predict(self, spec: ModelSpec, rows: Sequence[Row]) -> list[Probabilities]:
+        """Class probabilities for each row, in the order of `ModelSpec.labels`, rounded to six decimals.
+
+        Raises Unavailable, Overloaded or DeadlineExceeded.
+        """
+        self._health.require("classifier")
+        batcher = self._batchers[spec.name]
+        if 0 < len(rows) <= self._slice:
+            return await batcher.submit(rows, len(rows), self._timeout)
+        answers: list[Probabilities] = []
+        for start in range(0, len(rows), self._slice):
+            part = rows[start : start + self._slice]
+            answers += await batcher.submit(part, len(part), self._timeout)
+        return answers
+
+    async def explain(self, spec: ModelSpec, row: Row) -> Explanation:
+        """The prediction for `row`, its attributions, and what the language model makes of exactly those.
+
+        When the language model is down the explanation's `text` is None and `reason` says why.
+        """
+        label, probabilities, attributions, ranked = await self._attribute(spec, row)
+        text = reason = None
+        try:
+            self._health.require("llm")
+            body = self._explain_body(spec, label, probabilities, ranked, stream=False)
+            status, answer = await self._llm.call("POST", CHAT_PATH, body)
+            text = _completion(status, answer)
+        except ServingError as error:
+            reason = error.message
+        return Explanation(label, probabilities, attributions, ranked, text, reason)
+
+    async def explain_stream(self, spec: ModelSpec, row: Row) -> AsyncIterator[str]:
+        """The text of `explain`, piece by piece as it is generated. Raises Unavailable when the LLM is down."""
+        self._health.require("llm")
+        label, probabilities, _, ranked = await self._attribute(spec, row)
+        body = self._explain_body(spec, label, probabilities, ranked, stream=True)
+        async with self._llm.stream("POST", CHAT_PATH, body, {"content-type": "application/json"}) as response:
+            if response.status != 200:  # noqa: PLR2004
+                _completion(response.status, await response.read())
+            async for line in response.content:
+                piece = text_of(line)
+                if piece:
+                    yield piece
+
+    @asynccontextmanager
+    async def generate(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request to the language model's OpenAI app. Raises Unavailable when it is down or starting."""
+        self._health.require("llm")
+        async with self._llm.stream(method, path, body, headers) as response:
+            yield response
+
+    async def health(self) -> dict[str, Health]:
+        """How each dependency is right now."""
+        return await self._health.look()
+
+    def seen(self, dependency: str) -> Health:
+        """How a dependency was when last looked at."""
+        return self._health.last(dependency)
+
+    async def close(self) -> None:
+        """Finish what was accepted."""
+        for batcher in self._batchers.values():
+            await batcher.close()
+
+    def _batcher(
+        self, spec: ModelSpec, limits: BatchLimits, observe: Callable[[str, int, float], None]
+    ) -> Batcher[Sequence[Row], list[Probabilities]]:
+        return Batcher(
+            lambda payloads: self._classifier.predict(spec, payloads),
+            limits,
+            lambda rows, waited: observe(spec.name, rows, waited),
+        )
+
+    async def _attribute(
+        self, spec: ModelSpec, row: Row
+    ) -> tuple[str, dict[str, float], Attributions, tuple[RankedAttribution, ...]]:
+        self._health.require("classifier")
+        probabilities, attributions = await self._classifier.attribute(spec, row)
+        named = {label: round(value, 6) for label, value in zip(spec.labels, probabilities, strict=True)}
+        return attributions.label, named, attributions, rank(spec, row, attributions)
+
+    def _explain_body(
+        self,
+        spec: ModelSpec,
+        label: str,
+        probabilities: dict[str, float],
+        ranked: tuple[RankedAttribution, ...],
+        *,
+        stream: bool,
+    ) -> bytes:
+        request = {
+            "model": self._health.last("llm").detail.get("model"),
+            "messages": explain_messages(spec, label, probabilities[label], ranked),
+            "stream": stream,
+            **EXPLAIN_DECODING,
+        }
+        return msgspec.json.encode(request)
+
+
+def _completion(status: int, answer: bytes) -> str:
+    try:
+        decoded = msgspec.json.decode(answer)
+        if status == 200:  # noqa: PLR2004
+            return str(decoded["choices"][0]["message"]["content"])
+        raise Unavailable(f"The language model refused: {decoded['error']['message']}")
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
+        raise Unavailable("The language model sent an answer that cannot be read.") from None

@@ -1,0 +1,93 @@
+"""One request and its answer, as handlers see them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from services.asgi import read_body, send_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterable
+
+    from services.asgi import Header, Receive, Scope, Send
+    from services.telemetry import AccessLine
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its answer was complete."""
+
+
+class Exchange:
+    """Reads one request and sends one answer, adding the request id to it and noting the status."""
+
+    __slots__ = ("_limit", "_receive", "_send", "line", "scope", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, line: AccessLine, body_limit: int) -> None:
+        self.scope = scope
+        self.line = line
+        self.started = False
+        """Whether the head of the answer is out, after which the status cannot change."""
+        self._receive = receive
+        self._send = send
+        self._limit = body_limit
+
+    async def body(self) -> bytes:
+        """The request's whole body; PayloadTooLarge past the limit."""
+        return await read_body(self.scope, self._receive, self._limit)
+
+    def header(self, name: bytes) -> str | None:
+        """The first header called `name` (lower case)."""
+        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
+
+    async def json(self, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+        """Send a whole answer of JSON bytes."""
+        await self.whole(status, body, b"application/json", headers)
+
+    async def whole(self, status: int, body: bytes, content_type: bytes, headers: Iterable[Header] = ()) -> None:
+        """Send a whole answer."""
+        self.started = True
+        self.line.status = status
+        head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
+        await send_bytes(self._send, status, body, head)
+
+    async def stream(
+        self, status: int, pieces: AsyncIterator[bytes], content_type: bytes, headers: Iterable[Header] = ()
+    ) -> None:
+        """Send each piece as it comes. The head goes out with the first piece, so that an error before it can still be
+        answered with its status.
+        """
+        async for piece in pieces:
+            if not self.started:
+                await self._start(status, content_type, headers)
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        if not self.started:
+            await self._start(status, content_type, headers)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` for as long as the client waits for it. Call it once the body has been read.
+
+        Raises ClientGone as soon as the client leaves; `work` is cancelled then, and with it what it waits for.
+        """
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self._client_left())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone
+            await working
+        finally:
+            working.cancel()
+            leaving.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+    async def _client_left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _start(self, status: int, content_type: bytes, headers: Iterable[Header]) -> None:
+        self.started = True
+        self.line.status = status
+        head = [(b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})

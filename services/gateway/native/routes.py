@@ -1,0 +1,91 @@
+"""`POST /classify`, `/explain` and `/explain_stream`: Tandem's own API, as BentoML's client speaks it too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from services.gateway.native.schemas import RequestDecoder, RowRequest, RowsRequest, as_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.spec import ModelSpec
+    from services.gateway.backends import Row
+    from services.gateway.dataplane import DataPlane, Explanation, Probabilities
+    from services.gateway.exchange import Exchange
+
+_encode = msgspec.json.Encoder().encode
+
+
+class NativeRoutes:
+    """Handlers of Tandem's own API over one data plane."""
+
+    def __init__(self, dataplane: DataPlane, max_rows: int) -> None:
+        specs = tuple(dataplane.specs.values())
+        self._dataplane = dataplane
+        self.decode_rows: RequestDecoder[RowsRequest] = RequestDecoder(specs, "rows", max_rows)
+        self.decode_row: RequestDecoder[RowRequest] = RequestDecoder(specs, "row", None)
+
+    async def classify(self, exchange: Exchange) -> None:
+        """Labels and probabilities for a list of rows."""
+        spec, request = self.decode_rows(await exchange.body())
+        exchange.line.model = spec.name
+        exchange.line.rows = len(request.rows)
+        rows = [as_row(row) for row in request.rows]
+        answers = await self._dataplane.predict(spec, rows)
+        await exchange.json(200, _encode(classified(spec, answers)))
+
+    async def explain(self, exchange: Exchange) -> None:
+        """Prediction, attributions and the language model's words for one row."""
+        spec, request = self.decode_row(await exchange.body())
+        exchange.line.model = spec.name
+        exchange.line.rows = 1
+        await exchange.while_connected(self._explain(exchange, spec, as_row(request.row)))
+
+    async def explain_stream(self, exchange: Exchange) -> None:
+        """The text of an explanation, as it is generated."""
+        spec, request = self.decode_row(await exchange.body())
+        exchange.line.model = spec.name
+        exchange.line.rows = 1
+        pieces = self._dataplane.explain_stream(spec, as_row(request.row))
+        encoded = (piece.encode() async for piece in pieces)
+        await exchange.while_connected(exchange.stream(200, encoded, b"text/plain; charset=utf-8"))
+
+    async def _explain(self, exchange: Exchange, spec: ModelSpec, row: Row) -> None:
+        explanation = await self._dataplane.explain(spec, row)
+        await exchange.json(200, _encode(explained(spec, explanation)))
+
+
+def classified(spec: ModelSpec, answers: Sequence[Probabilities]) -> dict[str, Any]:
+    """The body that answers `POST /classify`."""
+    labels = spec.labels
+    return {
+        "model": spec.name,
+        "version": spec.version,
+        "predictions": [
+            {"label": labels[answer.index(max(answer))], "probabilities": dict(zip(labels, answer, strict=True))}
+            for answer in answers
+        ],
+    }
+
+
+def explained(spec: ModelSpec, explanation: Explanation) -> dict[str, Any]:
+    """The body that answers `POST /explain`."""
+    attributions = explanation.attributions
+    return {
+        "model": spec.name,
+        "version": spec.version,
+        "prediction": {"label": explanation.label, "probabilities": explanation.probabilities},
+        "attributions": [
+            {"feature": line.feature, "value": line.value, "unit": line.unit, "contribution": line.contribution}
+            for line in explanation.ranked
+        ],
+        "method": attributions.method,
+        "space": attributions.space,
+        "baseline": attributions.baseline,
+        "output": attributions.output,
+        "explanation": explanation.text,
+        "reason": explanation.reason,
+    }

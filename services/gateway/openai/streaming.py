@@ -1,0 +1,33 @@
+"""Server-sent events from vLLM to the client, as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from services.errors import DeadlineExceeded, Unavailable
+from services.gateway.openai.errors import error_body
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.errors import ServingError
+
+
+async def relayed(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The bytes of `response` in the pieces they arrive in.
+
+    When the language model dies half way the stream ends with an error event, for the status is out already.
+    """
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except aiohttp.ServerTimeoutError:
+        yield _error_event(DeadlineExceeded("The language model went silent."))
+    except (aiohttp.ClientError, OSError):
+        yield _error_event(Unavailable("The language model broke off."))
+
+
+def _error_event(error: ServingError) -> bytes:
+    return b"data: " + error_body(error, "") + b"\n\n"

@@ -1,0 +1,57 @@
+"""What operators and orchestrators ask: is it alive, is it ready, how is it, what has it done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from services.gateway.dataplane import DataPlane
+    from services.gateway.exchange import Exchange
+    from services.telemetry import Telemetry
+
+
+class OperationsRoutes:
+    """Handlers of the operational endpoints."""
+
+    def __init__(self, dataplane: DataPlane, telemetry: Telemetry) -> None:
+        self._dataplane = dataplane
+        self._telemetry = telemetry
+
+    async def live(self, exchange: Exchange) -> None:
+        """`/livez` and `/healthz`: the process answers."""
+        await exchange.json(200, b'{"status":"alive"}')
+
+    async def ready(self, exchange: Exchange) -> None:
+        """`/readyz`: 200 when every dependency answers and takes requests, else 503 and which does not, and why.
+
+        The gateway asks them itself, with a bound: BentoML's own `/readyz` hangs while a dependency is dead.
+        """
+        seen = await self._dataplane.health()
+        ready = all(health.ready for health in seen.values())
+        body = {
+            "ready": ready,
+            "dependencies": {name: {"state": health.state, "reason": health.reason} for name, health in seen.items()},
+        }
+        headers = () if ready else ((b"retry-after", b"5"),)
+        await exchange.json(200 if ready else 503, msgspec.json.encode(body), headers)
+
+    async def health(self, exchange: Exchange) -> None:
+        """`/health`: models, load and GPU memory."""
+        seen = await self._dataplane.health()
+        llm = seen["llm"].detail
+        body = {
+            "ready": all(health.ready for health in seen.values()),
+            "classifier": {"state": seen["classifier"].state, "models": seen["classifier"].detail.get("models", {})},
+            "llm": {"state": seen["llm"].state, "reason": seen["llm"].reason, "models": llm.get("models", [])},
+            "active_requests": self._telemetry.active,
+            "gpu_memory": llm.get("gpu_memory"),
+        }
+        await exchange.json(200, msgspec.json.encode(body))
+
+    async def metrics(self, exchange: Exchange) -> None:
+        """`/metrics`: Prometheus' text format."""
+        text = await asyncio.to_thread(self._telemetry.exposition)
+        await exchange.whole(200, text, b"text/plain; version=0.0.4; charset=utf-8")

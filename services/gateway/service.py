@@ -1,0 +1,142 @@
+"""The entry service: BentoML's side of the gateway. What it does is in `dataplane.py`, how it is reached in `app.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator  # noqa: TC003 - BentoML reads the annotations
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+import msgspec
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml.exceptions import BentoMLConfigException
+
+from models import store
+from services import bentoml_patches
+from services.asgi import FrontMiddleware
+from services.classifier import Classifier
+from services.gateway.app import create_app
+from services.gateway.backends import RemoteClassifier, RemoteLLM
+from services.gateway.banner import announce_when_ready
+from services.gateway.dataplane import DataPlane
+from services.gateway.health import HealthMonitor
+from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
+from services.gateway.native.routes import NativeRoutes, classified, explained
+from services.gateway.native.schemas import as_row
+from services.gateway.upstream import Upstream
+from services.llm import LLM
+from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
+from services.settings import load_settings
+from services.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from services.asgi import ASGIApp
+
+bentoml_patches.apply()
+
+_FLUSH_SECONDS = 0.2
+
+
+@bentoml.service(name="Gateway", workers=load_settings().gateway.workers, **SERVICE_OPTIONS)
+class Gateway:
+    """Classical models and a language model behind one address."""
+
+    classifier = bentoml.depends(Classifier)
+    llm = bentoml.depends(LLM)
+
+    def __init__(self) -> None:
+        settings = load_settings()
+        self._settings = settings.gateway
+        self._telemetry = Telemetry(access_log=settings.gateway.access_log)
+        self._upstreams = {
+            "classifier": self._upstream("Classifier", self.classifier),
+            "llm": self._upstream("language model", self.llm),
+        }
+        self._monitor = HealthMonitor(self._upstreams, settings.gateway.probe_interval)
+        self._dataplane = DataPlane(
+            store.list_specs(),
+            RemoteClassifier(self._upstreams["classifier"], settings.gateway.request_timeout),
+            RemoteLLM(self._upstreams["llm"], settings.gateway.llm_idle_timeout),
+            self._monitor,
+            settings,
+            self._telemetry.batch,
+        )
+        self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def front(self, fallback: ASGIApp) -> ASGIApp:
+        """The gateway's own routes; BentoML's pages and schema behind them."""
+        return create_app(self._dataplane, self._native, self._telemetry, self._settings.max_body_bytes, fallback)
+
+    @bentoml.api
+    async def classify(self, model: str, rows: list[dict[str, float]], version: str | None = None) -> ClassifyAnswer:
+        """Labels and probabilities for a list of rows, each an object with one number a feature."""
+        spec, request = self._native.decode_rows(_body(model=model, rows=rows, version=version))
+        answers = await self._dataplane.predict(spec, [as_row(row) for row in request.rows])
+        return ClassifyAnswer.model_validate(classified(spec, answers))
+
+    @bentoml.api
+    async def explain(self, model: str, row: dict[str, float], version: str | None = None) -> ExplainAnswer:
+        """The prediction for one row, what each feature did, and the language model's words for exactly that."""
+        spec, request = self._native.decode_row(_body(model=model, row=row, version=version))
+        return ExplainAnswer.model_validate(explained(spec, await self._dataplane.explain(spec, as_row(request.row))))
+
+    @bentoml.api
+    async def explain_stream(
+        self, model: str, row: dict[str, float], version: str | None = None
+    ) -> AsyncGenerator[str, None]:
+        """The text of `explain`, as it is generated."""
+        spec, request = self._native.decode_row(_body(model=model, row=row, version=version))
+        async for piece in self._dataplane.explain_stream(spec, as_row(request.row)):
+            yield piece
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Open the connections, look after the dependencies, and say so when they are ready."""
+        for upstream in self._upstreams.values():
+            await upstream.open()
+        self._monitor.start()
+        self._tasks.append(asyncio.create_task(self._flush_telemetry()))
+        own_url = BentoMLContainer.remote_runner_mapping.get().get("Gateway")
+        if own_url and bentoml.server_context.worker_index == 1:
+            self._tasks.append(asyncio.create_task(announce_when_ready(self._dataplane, own_url)))
+        settle_garbage_collector()
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Finish what was accepted and close."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self._dataplane.close()
+        await self._monitor.stop()
+        for upstream in self._upstreams.values():
+            await upstream.close()
+        self._telemetry.flush()
+
+    def _upstream(self, name: str, dependency: Any) -> Upstream:
+        client = getattr(dependency, "to_async", None)
+        if client is None:
+            raise BentoMLConfigException(
+                "The gateway reaches its dependencies over HTTP: start it with `bentoml serve`."
+            )
+        return Upstream(
+            name,
+            client.url,
+            connect_timeout=self._settings.connect_timeout,
+            probe_timeout=self._settings.probe_timeout,
+        )
+
+    async def _flush_telemetry(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            self._telemetry.flush()
+
+
+Gateway.add_asgi_middleware(FrontMiddleware)
+
+
+def _body(**fields: Any) -> bytes:
+    return msgspec.json.encode(fields)

@@ -1,0 +1,143 @@
+"""One dependency over HTTP: a pool of connections, what may go wrong with them, and what the caller hears of it.
+
+BentoML's own client is not used, for its streams lose chunk boundaries, cannot be cancelled and are cut by a total
+timeout. Two weak places of the stack are built around here. uvicorn closes a connection that was idle for five
+seconds, which races with a request just sent on it: connections are given up sooner than that, and a request
+whose connection was lost before the first byte of an answer is sent once more, on a new connection. And the socket
+of a killed worker still accepts connections, for BentoML's arbiter holds it: before the second try the worker must
+answer a probe, or the dependency counts as down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from services.errors import DeadlineExceeded, Unavailable
+from services.runtime import STATUS_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+_KEEP_ALIVE_SECONDS = 3.0
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
+
+
+class Upstream:
+    """HTTP to one dependency. `name` is what messages call it."""
+
+    def __init__(self, name: str, url: str, *, connect_timeout: float, probe_timeout: float) -> None:
+        """`url` is what BentoML injects: ``file://`` a Unix socket, ``tcp://host:port``, or ``http(s)://``."""
+        self.name = name
+        parts = urlsplit(url)
+        self._socket_path = unquote(parts.path) if parts.scheme == "file" else None
+        secure = parts.scheme == "https"
+        self._base = "http://localhost" if self._socket_path else f"{'https' if secure else 'http'}://{parts.netloc}"
+        self._connect_timeout = connect_timeout
+        self._probe_timeout = probe_timeout
+        self._pooled: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Create the pools; call it once, on the loop that will use them."""
+        self._pooled = self._session(keep_alive=True)
+        self._fresh = self._session(keep_alive=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in (self._pooled, self._fresh):
+            if session is not None:
+                await session.close()
+
+    async def probe(self) -> bytes:
+        """What the dependency says of itself, as JSON bytes; raises Unavailable unless it answers in time."""
+        assert self._fresh is not None
+        try:
+            async with asyncio.timeout(self._probe_timeout):
+                async with self._fresh.get(self._base + STATUS_PATH) as response:
+                    return await response.read()
+        except (aiohttp.ClientError, OSError):
+            raise Unavailable(f"The {self.name} is not running.") from None
+        except TimeoutError:
+            raise Unavailable(f"The {self.name} does not answer.") from None
+
+    async def call(
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float
+    ) -> tuple[int, bytes]:
+        """Status and whole body of one request. Raises Unavailable, or DeadlineExceeded after `timeout` seconds."""
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self.stream(method, path, body=body, headers=headers, idle_timeout=None) as response,
+            ):
+                return response.status, await response.read()
+        except TimeoutError:
+            raise DeadlineExceeded(f"The {self.name} did not answer in {timeout:g} s.") from None
+        except (aiohttp.ClientError, OSError):
+            raise Unavailable(f"The {self.name} broke off while it answered.") from None
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        idle_timeout: float | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request, its answer still to be read. Leaving the context early closes the connection, which is how
+        the dependency learns that nobody waits.
+
+        Raises Unavailable when it cannot be reached, DeadlineExceeded when the head of the answer stays out longer
+        than `idle_timeout` seconds. Errors while the body is read are aiohttp's.
+        """
+        response = await self._send(method, path, body, headers, idle_timeout)
+        try:
+            yield response
+        finally:
+            response.close() if not response.content.at_eof() else response.release()
+
+    async def _send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float | None
+    ) -> aiohttp.ClientResponse:
+        assert self._pooled is not None
+        assert self._fresh is not None
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=idle_timeout)
+        url = self._base + path
+        try:
+            return await self._pooled.request(method, url, data=body, headers=headers, timeout=timeout)
+        except aiohttp.ServerTimeoutError:
+            raise self._too_late(idle_timeout) from None
+        except _LOST:
+            await self.probe()
+        try:
+            return await self._fresh.request(method, url, data=body, headers=headers, timeout=timeout)
+        except aiohttp.ServerTimeoutError:
+            raise self._too_late(idle_timeout) from None
+        except _LOST:
+            raise Unavailable(f"The {self.name} is not running.") from None
+
+    def _too_late(self, idle_timeout: float | None) -> Unavailable | DeadlineExceeded:
+        if idle_timeout is None:
+            return Unavailable(f"The {self.name} cannot be reached.")
+        return DeadlineExceeded(f"The {self.name} sent nothing for {idle_timeout:g} s.")
+
+    def _session(self, *, keep_alive: bool) -> aiohttp.ClientSession:
+        options: dict[str, object] = {"limit": 0}
+        if keep_alive:
+            options["keepalive_timeout"] = _KEEP_ALIVE_SECONDS
+        else:
+            options["force_close"] = True
+        connector: aiohttp.BaseConnector = (
+            aiohttp.UnixConnector(self._socket_path, **options)  # type: ignore[arg-type]
+            if self._socket_path
+            else aiohttp.TCPConnector(**options)  # type: ignore[arg-type]
+        )
+        return aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**18
+        )

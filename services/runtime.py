@@ -1,0 +1,32 @@
+"""What all three services share in how BentoML runs them."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+SERVICE_OPTIONS: dict[str, Any] = {
+    "metrics": {"enabled": False},
+    "logging": {"access": {"enabled": False}},
+    "tracing": {"excluded_urls": ".*"},
+    "traffic": {"timeout": 86_400},
+}
+"""BentoML's own metrics, access log and tracing are off: `services/telemetry.py` does that work, at a fraction of
+the cost. Deadlines are ours as well, so its timeout is as good as none."""
+
+DEPENDENCY_OPTIONS: dict[str, Any] = {"runner_connection": {"max_requests": 10**9, "max_age": 1e9}}
+"""For a service that others depend on: BentoML's client closes its session after 100 calls otherwise, and kills
+the calls in flight with it."""
+
+STATUS_PATH = "/_tandem/status"
+"""Where each dependency tells the gateway how it is."""
+
+
+def settle_garbage_collector() -> None:
+    """Put everything that start-up made out of the collector's sight, and collect seldom from then on.
+
+    A full collection with scikit-learn loaded takes about 100 ms, which every request in flight would wait for.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)

@@ -1,0 +1,102 @@
+"""Metrics and request logs, defined here once.
+
+Names follow Prometheus' conventions; label values are bounded: routes are templates, models are those that are served.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import msgspec
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+_LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class AccessLine(msgspec.Struct, omit_defaults=True):
+    """One request, as it is logged."""
+
+    time: float
+    request_id: str
+    method: str
+    route: str
+    status: int
+    seconds: float
+    model: str = ""
+    rows: int = 0
+    error: str = ""
+
+
+class Telemetry:
+    """Counts, times and logs requests of one gateway process."""
+
+    def __init__(self, *, access_log: bool, registry: CollectorRegistry = REGISTRY) -> None:
+        """Metrics are registered in `registry`."""
+        self._registry = registry
+        self._requests = Counter("tandem_requests", "Requests answered.", ["route", "status"], registry=registry)
+        self._latency = Histogram(
+            "tandem_request_duration_seconds", "Time to answer.", ["route"], buckets=_LATENCY_BUCKETS, registry=registry
+        )
+        self._in_flight = Gauge(
+            "tandem_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum", registry=registry
+        )
+        self._batch_rows = Histogram(
+            "tandem_batch_rows", "Rows in a batch.", ["model"], buckets=_ROWS_BUCKETS, registry=registry
+        )
+        self._batch_wait = Histogram(
+            "tandem_batch_wait_seconds",
+            "Time the oldest row of a batch waited.",
+            ["model"],
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._access_log = access_log
+        self._lines: list[bytes] = []
+        self.active = 0
+
+    def begin(self) -> float:
+        """Note that a request has come in; returns the time to hand to `end`."""
+        self.active += 1
+        return time.perf_counter()
+
+    def end(self, began: float, line: AccessLine) -> None:
+        """Note that a request has been answered."""
+        self.active -= 1
+        seconds = time.perf_counter() - began
+        key = (line.route, line.status)
+        known = self._by_route.get(key)
+        if known is None:
+            known = (self._requests.labels(line.route, str(line.status)), self._latency.labels(line.route))
+            self._by_route[key] = known
+        known[0].inc()
+        known[1].observe(seconds)
+        if self._access_log:
+            line.seconds = round(seconds, 6)
+            self._lines.append(msgspec.json.encode(line))
+
+    def batch(self, model: str, rows: int, waited: float) -> None:
+        """Note a batch that leaves for `model`."""
+        self._batch_rows.labels(model).observe(rows)
+        self._batch_wait.labels(model).observe(waited)
+
+    def flush(self) -> None:
+        """Write the log lines gathered since the last call to standard output, in one write."""
+        if self._lines:
+            self._lines.append(b"")
+            sys.stdout.buffer.write(b"\n".join(self._lines))
+            sys.stdout.buffer.flush()
+            self._lines = []
+        self._in_flight.set(self.active)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format, of every process that shares BentoML's metrics folder."""
+        self._in_flight.set(self.active)
+        try:
+            shared = CollectorRegistry()
+            multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        except ValueError:  # no folder: this process is alone
+            shared = self._registry
+        return generate_latest(shared)
