@@ -1,0 +1,62 @@
+# Tandem. `make` alone lists what there is; every target does its own set-up first.
+# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (for pytest and the benchmark), PYTHON, BENTOML_HOME, TANDEM_*.
+
+PORT ?= 3000
+HOST ?= 127.0.0.1
+DEVICE ?=
+ARGS ?=
+UPGRADE ?=
+
+export BENTOML_HOME ?= $(CURDIR)/.tandem/bentoml
+export BENTOML_DO_NOT_TRACK ?= True
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A caller's other environment must not reach into this one.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH MAKEFLAGS MAKELEVEL
+
+setup := sh scripts/with-python.sh -m scripts.setup
+python := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format train bento lock docs clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+serve: ## set up and serve everything on PORT (3000); DEVICE=gpu for a GPU machine
+	@$(setup) --models --device "$(DEVICE)"
+	@$(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --device "$(DEVICE)"
+
+test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
+	@$(setup) --models --dev
+	@$(python) -m scripts.test $(ARGS)
+
+check: ## lint, formatting and types
+	@$(setup) --dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+format: ## put code into shape
+	@$(setup) --dev
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+train: ## train the classical models anew
+	@$(setup)
+	$(python) -m scripts.train
+
+bento: ## build the bento that `bentoml containerize` turns into an image
+	@$(setup) --models
+	$(python) -m bentoml build
+
+lock: ## pin requirements/*.in into requirements/*.txt; UPGRADE=1 for the newest versions
+	@$(setup) --dev
+	@$(python) -m scripts.lock $(if $(UPGRADE),--upgrade)
+
+docs: ## write docs/configuration.md from the settings
+	@$(setup)
+	$(python) -m scripts.document_settings
+
+clean: ## remove all that set-up, tests and serving made here: .venv, models, caches
+	rm -rf .venv .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

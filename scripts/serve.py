@@ -1,0 +1,162 @@
+"""Serves the bundle from this checkout: `python -m scripts.serve [--host H] [--port P] [--device cpu|gpu]`.
+
+Stands between the terminal and BentoML's process manager, for two reasons. BentoML starts happily on a port that
+somebody else answers on, so the port is looked at first. And its workers run in sessions of their own, where a
+Ctrl-C or a crash can leave them behind, so this process adopts whatever they leave and ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICE = "service:Gateway"
+
+_GRACE = 20
+"""Seconds that requests under way have to finish once the server was asked to stop."""
+_PATIENCE = 15
+"""Seconds after those until whatever is left is killed."""
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """Why nothing can listen on `host`:`port`, with what to do about it; None when it is free."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = f"make serve PORT={_free_port(host)}"
+            return f"Port {port} is taken by {_holder(port)}. Stop that, or choose another port: {other}"
+        return f"Nothing can listen on {host}:{port}: {error.strerror}."
+    return None
+
+
+def _free_port(host: str) -> int:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.bind(address)
+        return int(probe.getsockname()[1])
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    for connection in psutil.net_connections(kind="inet"):
+        listens = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:2] == (port,)
+        if listens and connection.pid:
+            command = " ".join(psutil.Process(connection.pid).cmdline())
+            return f"process {connection.pid} ({command[:100]})"
+    return "a process of another user"
+
+
+def environment(given: dict[str, str], device: str) -> dict[str, str]:
+    """What the server's processes see: `given`, completed where it says nothing."""
+    defaults = {
+        "BENTOML_HOME": str(ROOT / ".tandem" / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        **({"TANDEM_LLM__DEVICE": device} if device else {}),
+    }
+    programs = str(Path(sys.executable).parent)
+    return defaults | given | {"PATH": f"{programs}{os.pathsep}{given.get('PATH', os.defpath)}"}
+
+
+class Server:
+    """`bentoml serve` and everything that comes of it."""
+
+    def __init__(self, arguments: list[str], env: dict[str, str]) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self._stopping = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bentoml", "serve", *arguments],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - this has no threads
+        )
+
+    def wait(self) -> int:
+        """Waits for the end, passes requests to stop on, and leaves no process behind. Returns the exit status."""
+        for wish in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(wish, self._on_stop)
+        signal.signal(signal.SIGALRM, lambda *_: self._sweep())
+        signal.signal(signal.SIGCHLD, lambda *_: self._reap_adopted())
+        code = self._process.wait()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._sweep()
+        if self._stopping:
+            print("Stopped.", flush=True)
+            return 0
+        print(f"The server ended by itself ({_manner(code)}); the lines above may say why.", file=sys.stderr)
+        return code if code > 0 else 1
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping:
+            self._sweep()
+            return
+        self._stopping = True
+        print(f"\nStopping: requests under way have {_GRACE} s. Ctrl-C again stops at once.", flush=True)
+        self._process.terminate()
+        signal.alarm(_GRACE + _PATIENCE)
+
+    def _sweep(self) -> None:
+        """Ends every descendant: those that BentoML left to us, and BentoML itself if it still runs."""
+        import psutil
+
+        left = psutil.Process().children(recursive=True)
+        for process in left:
+            process.kill()
+        psutil.wait_procs([process for process in left if process.pid != self._process.pid], timeout=5)
+
+    def _reap_adopted(self) -> None:
+        """Clears away adopted processes that have ended; BentoML's own end is left for `wait` to see."""
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == self._process.pid:
+                return
+            os.waitpid(ended.si_pid, 0)
+
+
+def _manner(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until stopped; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--device", choices=["cpu", "gpu", ""], default="", help="where the language model runs")
+    parser.add_argument("--service", default=SERVICE, help="what BentoML serves: import path, bento tag or folder")
+    wanted = parser.parse_args(argv)
+
+    if problem := port_problem(wanted.host, wanted.port):
+        print(problem, file=sys.stderr)
+        return 1
+    env = environment(dict(os.environ), wanted.device)
+    Path(env["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
+    address = ["--host", wanted.host, "--port", str(wanted.port)]
+    server = Server([wanted.service, *address, "--timeout-graceful-shutdown", str(_GRACE)], env)
+    return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
