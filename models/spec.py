@@ -66,6 +66,8 @@ class ModelSpec(_Frozen):
     trained_at: datetime
     data_source: str
     """Where the training data came from; says plainly when it is synthetic."""
+    engine: str = ""
+    """Which engine runs it: a key of `models.engines.loader.LOADERS`."""
 
 
 class Attributions(_Frozen):
