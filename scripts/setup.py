@@ -81,7 +81,7 @@ def steps(venv: Venv, trained: Trained, device: str, *, dev: bool, models: bool)
         yield Step("Training the classical models that are missing", partial(_train, venv, trained))
 
 
-_SIZES = {"cpu": " (2.2 GB, most of it torch and vLLM)", "gpu": " (about 10 GB, most of it CUDA)"}
+_SIZES = {"cpu": " (2.6 GB, most of it torch and vLLM)", "gpu": " (about 10 GB, most of it CUDA)"}
 
 
 def _install_uv(venv: Venv) -> str | None:
