@@ -9,7 +9,7 @@ import bentoml
 
 from models.llm.arguments import EngineConfigError
 from services import bentoml_patches
-from services.asgi import FrontMiddleware
+from services.asgi import use_front
 from services.llm_device import Machine, gpu_memory, resolve_device, this_machine
 from services.llm_front import EngineFront
 from services.llm_host import EngineThread
@@ -51,7 +51,7 @@ class LLM:
         settings = load_settings()
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._machine = this_machine()
-        self._host = EngineThread(VLLMEngine(settings.llm, self._machine, settings.log_level))
+        self._host = EngineThread(VLLMEngine(settings.llm, self._machine, debug=settings.log_level == "debug"))
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -63,9 +63,9 @@ class LLM:
         """Stop the engine."""
         await self._host.stop()
 
-    def front(self, fallback: ASGIApp) -> ASGIApp:
-        """Everything but BentoML's own routes, of which there are none here."""
+    def front(self, fallback: ASGIApp) -> ASGIApp:  # noqa: ARG002 - nothing is left to BentoML
+        """The app that answers every request."""
         return EngineFront(self._host, gpu_memory if self._machine.gpus else lambda: None)
 
 
-LLM.add_asgi_middleware(FrontMiddleware)
+use_front(LLM)

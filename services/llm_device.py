@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from models.llm.arguments import EngineConfigError, variable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.llm.arguments import Device
 
 

@@ -47,7 +47,7 @@ class EngineHost(Protocol):
 
     @property
     def app(self) -> ASGIApp | None:
-        """vLLM's app, while the engine is ready."""
+        """The engine's app, while it is ready."""
         ...
 
 

@@ -32,7 +32,6 @@ class Engine(Protocol):
 
     model: str
     models: tuple[str, ...]
-    device: str
 
     def load(self) -> None:
         """Load the model, however long it takes. Raises EngineConfigError or whatever went wrong."""
@@ -125,16 +124,15 @@ class EngineThread:
 
     def _load(self) -> bool:
         engine = self._engine
-        logger.info("Loading %s on %s", engine.model, engine.device.upper())
         try:
             engine.load()
             app = self._on_loop(engine.open())
-        except BaseException as error:  # noqa: BLE001 - vLLM ends failed starts with SystemExit too
+        except BaseException as error:  # vLLM ends some failed starts with SystemExit
             self._loading_seconds = time.monotonic() - self._began
             if not self._stop.is_set():
                 self._failure = sentence(error, engine.why_it_died())
-                logger.error("The language model cannot be started: %s", self._failure)
-                logger.debug("vLLM's error was", exc_info=error)
+                logger.error("The language model cannot be started: %s", self._failure)  # noqa: TRY400 - one line
+                logger.debug("It raised", exc_info=error)
             engine.close()
             return False
         self._loading_seconds = time.monotonic() - self._began

@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import sys
 import warnings
-from contextlib import AsyncExitStack, redirect_stderr
+from contextlib import AsyncExitStack, nullcontext, redirect_stderr
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from models.llm.arguments import EngineConfigError, engine_argv, engine_environment, served_name, variable
 from services.llm_device import Machine, resolve_device
+from services.llm_log import only_errors, take_over
 from services.llm_process import EngineOutput, started_by_us
 from services.runtime import settle_garbage_collector
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from services.asgi import ASGIApp
     from services.settings import LLMSettings
 
-_VLLM_LEVEL = {"debug": "DEBUG", "info": "WARNING", "warning": "WARNING", "error": "ERROR"}
+_SHUTDOWN_SECONDS = 5.0
 
 logger = logging.getLogger("tandem.llm")
 
@@ -30,13 +31,12 @@ logger = logging.getLogger("tandem.llm")
 class VLLMEngine:
     """`services.llm_host.Engine` over vLLM."""
 
-    def __init__(self, settings: LLMSettings, machine: Machine, log_level: str = "info") -> None:
+    def __init__(self, settings: LLMSettings, machine: Machine, *, debug: bool = False) -> None:
         self._settings = settings
         self._machine = machine
-        self._vllm_level = _VLLM_LEVEL[log_level]
+        self._debug = debug
         self.model = served_name(settings)
         self.models = (self.model, *(lora.name for lora in settings.lora_modules))
-        self.device: str = settings.device
         self._args: Namespace | None = None
         self._llm: Any = None
         self._output: EngineOutput | None = None
@@ -45,27 +45,25 @@ class VLLMEngine:
     def load(self) -> None:
         """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
         device = resolve_device(self._settings.device, self._machine)
-        self.device = device
         argv = engine_argv(self._settings, device)
+        logger.info("Loading %s on %s", self.model, device.upper())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         for name, value in engine_environment(self._settings, device, cores).items():
             os.environ.setdefault(name, value)
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", self._vllm_level)
+        take_over(debug=self._debug)
         warnings.filterwarnings("ignore", module=r"(vllm|torch|transformers)\b")
-        self._args = _parse(argv)
-        self._start_engine(self._args)
+        with nullcontext() if self._debug else only_errors():
+            self._args = _parse(argv)
+            self._start_engine(self._args)
 
     def _start_engine(self, args: Namespace) -> None:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        quiet = self._vllm_level != "DEBUG"
-        vllm_logger = logging.getLogger("vllm")
-        vllm_logger.setLevel(logging.ERROR if quiet else logging.DEBUG)
         config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
         self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
-        self._output.forwarding = not quiet
+        self._output.forwarding = self._debug
         with started_by_us(self._output):
             self._llm = AsyncLLM.from_vllm_config(
                 vllm_config=config,
@@ -74,7 +72,6 @@ class VLLMEngine:
                 disable_log_stats=args.disable_log_stats,
             )
         self._output.forwarding = True
-        vllm_logger.setLevel(self._vllm_level)
 
     async def open(self) -> ASGIApp:
         """Make vLLM's OpenAI app on the loaded engine, as its own server does."""
@@ -84,9 +81,10 @@ class VLLMEngine:
         args, llm = self._args, self._llm
         await llm.reset_mm_cache()
         tasks = await llm.get_supported_tasks()
-        app = build_app(args, tasks, llm.model_config)
-        app.state.server = _Unstoppable()
-        await init_app_state(llm, app.state, args, tasks)
+        with nullcontext() if self._debug else only_errors():
+            app = build_app(args, tasks, llm.model_config)
+            app.state.server = _Unstoppable()
+            await init_app_state(llm, app.state, args, tasks)
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         settle_garbage_collector()
         asgi: ASGIApp = app
@@ -104,7 +102,7 @@ class VLLMEngine:
 
     def close(self) -> None:
         if self._llm is not None:
-            self._llm.shutdown(timeout=self._llm.vllm_config.shutdown_timeout)
+            self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
 
     def why_it_died(self) -> str | None:
         return self._output.root_cause() if self._output else None

@@ -144,7 +144,7 @@ def is_path(model: str) -> bool:
 
 
 def engine_argv(settings: EngineSettings, device: Device) -> list[str]:
-    """vLLM's command line for `settings`. Raises EngineConfigError for a combination that cannot work."""
+    """Write vLLM's command line for `settings`. Raises EngineConfigError for a combination that cannot work."""
     check(settings, device)
     on_cpu = device == "cpu"
     utilization = settings.gpu_memory_utilization or (0.2 if on_cpu else 0.9)
