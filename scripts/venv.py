@@ -112,9 +112,14 @@ class Venv:
         if torch and "UV_TORCH_BACKEND" not in env and not self._finds(torch, command, env):
             command += ["--torch-backend", "cpu"]
         requirements = str(self._requirements / f"{name}.txt")
-        self._call(
-            [*command, "--compile-bytecode", "--requirement", requirements], f"Installing {name}.txt failed", env
-        )
+        command += ["--compile-bytecode", "--requirement", requirements]
+        with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr or ():
+                # One line for each of 200 packages would hide what else is said.
+                if not line.startswith((" + ", " - ", " ~ ")):
+                    print(f"      {line}", end="", flush=True)
+        if process.returncode:
+            raise SetupError(f"Installing {name}.txt failed (exit {process.returncode}); the lines above say why.")
 
     def _finds(self, pin: str, command: list[str], env: dict[str, str]) -> bool:
         """Whether the configured places already offer `pin`; without it, uv's own source for torch is asked."""
@@ -128,8 +133,8 @@ class Venv:
         command = [str(self.python), "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
         self._call([*command, "--requirement", requirements], f"Installing {name}.txt with pip failed")
 
-    def _call(self, command: list[str], failure: str, env: dict[str, str] | None = None) -> None:
-        code = subprocess.run(command, env=env or self._env, check=False).returncode
+    def _call(self, command: list[str], failure: str) -> None:
+        code = subprocess.run(command, env=self._env, check=False).returncode
         if code:
             raise SetupError(f"{failure} (exit {code}); the lines above say why.")
 
