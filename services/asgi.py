@@ -30,8 +30,13 @@ class HasFront(Protocol):
         ...
 
 
+def use_front(service: Any) -> None:
+    """Let the app of `service.front` see every request to a BentoML service before BentoML's router does."""
+    service.add_asgi_middleware(FrontMiddleware)
+
+
 class FrontMiddleware:
-    """Puts a service's own app before BentoML's router: `Service.add_asgi_middleware(FrontMiddleware)`.
+    """Puts a service's own app before BentoML's router.
 
     BentoML builds middleware before it has an instance of the service, hence the look-up at the first request.
     """

@@ -46,4 +46,4 @@ def apply() -> None:
         return [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
 
     middlewares.tandem = True  # type: ignore[attr-defined]
-    ServiceAppFactory.middlewares = property(middlewares)  # type: ignore[assignment, method-assign]
+    ServiceAppFactory.middlewares = property(middlewares)

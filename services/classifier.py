@@ -14,7 +14,7 @@ import numpy as np
 
 from models import store
 from services import bentoml_patches
-from services.asgi import FrontMiddleware
+from services.asgi import use_front
 from services.classifier_hop import HopApp
 from services.engine_runner import EngineRunner
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
@@ -73,4 +73,4 @@ class Classifier:
         return HopApp(self.runners, fallback)
 
 
-Classifier.add_asgi_middleware(FrontMiddleware)
+use_front(Classifier)

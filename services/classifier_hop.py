@@ -63,4 +63,4 @@ class HopApp:
         rows = tensors.get("features")
         if rows is None or rows.dtype != np.float32:
             raise InvalidInput("The frame needs one FP32 tensor named 'features'.", param="features")
-        return header, runner, rows
+        return header, runner, rows.astype(np.float32, copy=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from services.errors import InvalidInput
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from models.spec import Attributions, Engine, Probabilities, Rows
+
+Outcome = TypeVar("Outcome")
 
 _INLINE_SECONDS = 0.002
 """A call that should take longer leaves the event loop, so that health and other models go on."""
@@ -55,7 +57,7 @@ class EngineRunner:
             self._seconds_per_row = 0.8 * self._seconds_per_row + 0.2 * per_row if self._seconds_per_row else per_row
         return probabilities
 
-    async def _threaded(self, work: Callable[[Rows], Any], rows: Rows) -> Any:
+    async def _threaded(self, work: Callable[[Rows], Outcome], rows: Rows) -> Outcome:
         self._in_thread += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, rows)

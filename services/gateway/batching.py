@@ -84,7 +84,7 @@ class Batcher(Generic[Payload, Result]):
             raise Overloaded(f"{self._queued_rows} rows already wait for this model. Try again shortly.")
         loop = asyncio.get_running_loop()
         now = loop.time()
-        item = _Item(payload, rows, now + seconds, now, loop.create_future())
+        item: _Item[Payload, Result] = _Item(payload, rows, now + seconds, now, loop.create_future())
         self._queue.append(item)
         self._queued_rows += rows
         if not self._flush_due and len(self._running) < self._limits.max_in_flight:

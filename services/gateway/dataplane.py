@@ -129,6 +129,10 @@ class DataPlane:
         async with self._llm.stream(method, path, body, headers) as response:
             yield response
 
+    def llm_models(self) -> tuple[str, ...]:
+        """Names that the language model answers to: its own, then its adapters'. Empty until it has said."""
+        return tuple(self._health.last("llm").detail.get("models", ()))
+
     async def health(self) -> dict[str, Health]:
         """How each dependency is right now."""
         return await self._health.look()

@@ -14,7 +14,7 @@ from bentoml.exceptions import BentoMLConfigException
 
 from models import store
 from services import bentoml_patches
-from services.asgi import FrontMiddleware
+from services.asgi import use_front
 from services.classifier import Classifier
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
@@ -135,7 +135,7 @@ class Gateway:
             self._telemetry.flush()
 
 
-Gateway.add_asgi_middleware(FrontMiddleware)
+use_front(Gateway)
 
 
 def _body(**fields: Any) -> bytes:

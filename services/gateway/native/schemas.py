@@ -50,7 +50,7 @@ class RequestDecoder(Generic[Body]):
         self._specs = {spec.name: spec for spec in specs}
         bodies = tuple(_body_type(spec, field, max_rows) for spec in specs)
         self._decode = msgspec.json.Decoder(Union[bodies]).decode  # noqa: UP007 - built at run time
-        self._served = {body: self._specs[body.__struct_config__.tag] for body in bodies}
+        self._served = {body: spec for body, spec in zip(bodies, specs, strict=True)}
 
     def __call__(self, data: bytes) -> tuple[ModelSpec, Body]:
         """The model that is asked for, and its body. Raises InvalidInput or ModelNotFound."""

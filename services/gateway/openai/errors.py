@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ import msgspec
 if TYPE_CHECKING:
     from services.errors import ServingError
 
+_VALIDATION = re.compile(r"'loc': 'body\.([^']*)', 'msg': '([^']*)'")
+"""How vLLM prints the errors of its pydantic models inside a message."""
+
 _TYPES = {
     HTTPStatus.BAD_REQUEST: "invalid_request_error",
     HTTPStatus.UNAUTHORIZED: "authentication_error",
@@ -17,7 +21,6 @@ _TYPES = {
     HTTPStatus.NOT_FOUND: "not_found_error",
     HTTPStatus.METHOD_NOT_ALLOWED: "invalid_request_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "invalid_request_error",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid_request_error",
     HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
     HTTPStatus.SERVICE_UNAVAILABLE: "service_unavailable_error",
 }
@@ -28,28 +31,35 @@ def error_body(error: ServingError, request_id: str) -> bytes:  # noqa: ARG001 -
     return _encode(error.message, error.error_code, error.param, error.kind)
 
 
-def normalised(status: int, body: bytes) -> tuple[int, bytes]:
-    """An error of vLLM's in OpenAI's shape, whatever shape it came in. A 422 becomes the 400 that OpenAI sends."""
+def normalised(status: int, body: bytes, path: str) -> tuple[int, bytes]:
+    """An error of vLLM's in OpenAI's shape, whatever shape it came in. A 422 becomes the 400 that OpenAI sends.
+
+    The message of a failure inside vLLM is not passed on: it is in the LLM's own log.
+    """
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return status, _encode("The language model failed on this request.", status, None, "internal_error")
+    message, param = _vllm_words(body)
+    if message == "Not Found":
+        message = f"The model that is served does not offer {path}."
+    status = HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(status)
+    code = "model_not_found" if status == HTTPStatus.NOT_FOUND else "invalid_input"
+    return status, _encode(message, status, param, code)
+
+
+def _vllm_words(body: bytes) -> tuple[str, str | None]:
+    """Message and parameter of one of vLLM's error bodies: OpenAI's shape, FastAPI's `detail`, or neither."""
     try:
         decoded: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        decoded = None
-    if isinstance(decoded, dict):
-        error = decoded.get("error")
-        if isinstance(error, dict) and {"message", "type", "param", "code"} <= error.keys():
-            code = error["code"]
-            kind = error["type"] if not isinstance(code, str) else code
-            return _client_status(status), _encode(str(error["message"]), status, error["param"], kind)
-        detail = decoded.get("detail") or decoded.get("message") or error
-        return _client_status(status), _encode(_words(detail), status, None, "invalid_input")
-    message = (
-        "The language model failed on this request." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Bad request."
-    )
-    return _client_status(status), _encode(message, status, None, "internal_error")
-
-
-def _client_status(status: int) -> int:
-    return HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else status
+        return "The request was refused.", None
+    error = decoded.get("error", decoded) if isinstance(decoded, dict) else decoded
+    if not isinstance(error, dict):
+        return _words(error), None
+    message = str(error.get("message") or _words(error.get("detail")))
+    found = _VALIDATION.findall(message)
+    if found:
+        return "; ".join(f"{where}: {problem}" for where, problem in found) + ".", found[0][0]
+    return message, error.get("param")
 
 
 def _words(detail: Any) -> str:
@@ -62,5 +72,5 @@ def _words(detail: Any) -> str:
 
 
 def _encode(message: str, status: int, param: Any, code: str) -> bytes:
-    kind = _TYPES.get(HTTPStatus(_client_status(status)), "api_error")
+    kind = _TYPES.get(HTTPStatus(status), "api_error")
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from services.errors import ModelNotFound
+from services.errors import InvalidInput, ModelNotFound, Unavailable
 from services.gateway.openai.errors import normalised
 from services.gateway.openai.streaming import relayed
 
@@ -33,6 +33,14 @@ MODELS_PATH = "/v1/models"
 _EVENT_STREAM = "text/event-stream"
 _NOT_CACHED = ((b"cache-control", b"no-store"),)
 _OK = 200
+_UNAVAILABLE = 503
+
+
+class _Peek(msgspec.Struct):
+    model: str | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
 
 
 class OpenAIRoutes:
@@ -43,8 +51,11 @@ class OpenAIRoutes:
 
     async def passed_through(self, exchange: Exchange) -> None:
         """Any path of `PASSED_THROUGH`."""
+        path: str = exchange.scope["path"]
         body = await exchange.body()
-        await exchange.while_connected(self._relay(exchange, exchange.scope["path"], body))
+        if PASSED_THROUGH[path] == "POST":
+            self._check(body, exchange)
+        await exchange.while_connected(self._relay(exchange, path, body))
 
     async def model(self, exchange: Exchange) -> None:
         """`GET /v1/models/{name}`, which vLLM itself lacks; a hub id keeps its slash."""
@@ -57,6 +68,19 @@ class OpenAIRoutes:
             raise ModelNotFound(f"The model {name!r} does not exist. Served: {served}.", param="model")
         await exchange.json(_OK, msgspec.json.encode(found))
 
+    def _check(self, body: bytes, exchange: Exchange) -> None:
+        """What can be told from here, with a better message and no hop: JSON at all, and a model that is served."""
+        try:
+            model = _peek(body).model
+        except msgspec.ValidationError:
+            raise InvalidInput("The body must be a JSON object with a string `model`.", param="model") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"The body is not valid JSON: {error}.") from None
+        served = self._dataplane.llm_models()
+        if model is not None and served and model not in served:
+            raise ModelNotFound(f"The model {model!r} does not exist. Served: {', '.join(served)}.", param="model")
+        exchange.line.model = model or ""
+
     async def _relay(self, exchange: Exchange, path: str, body: bytes) -> None:
         headers = {"content-type": "application/json", "x-request-id": exchange.line.request_id}
         async with self._dataplane.generate(PASSED_THROUGH[path], path, body, headers) as response:
@@ -64,5 +88,10 @@ class OpenAIRoutes:
                 await exchange.stream(_OK, relayed(response), _EVENT_STREAM.encode(), _NOT_CACHED)
                 return
             answer = await response.read()
-        status, answer = (_OK, answer) if response.status == _OK else normalised(response.status, answer)
-        await exchange.json(status, answer)
+        if response.status == _UNAVAILABLE:
+            raise Unavailable("The language model is not ready.", retry_after=5)
+        if response.status == _OK:
+            await exchange.json(_OK, answer)
+        else:
+            status, answer = normalised(response.status, answer, path)
+            await exchange.json(status, answer)
