@@ -88,7 +88,7 @@ class ConvNetEngine:
         import torch
 
         ink = torch.from_numpy(row / np.float32(self._high))
-        with torch.inference_mode():
+        with torch.no_grad():
             empty, scores = self._network(torch.cat([torch.zeros_like(ink), ink]))
         label = int(scores.argmax())
         midpoints = (torch.arange(STEPS, dtype=torch.float32) + 0.5) / STEPS

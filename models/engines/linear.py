@@ -48,7 +48,7 @@ def load(spec: ModelSpec, folder: Path, threads: int) -> LinearEngine:  # noqa: 
 
 
 class LinearEngine:
-    """See the module."""
+    """See the module. Predictions and attributions may run at once, in two threads."""
 
     def __init__(
         self,

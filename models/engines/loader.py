@@ -49,7 +49,10 @@ def load_engine(spec: ModelSpec, folder: Path, *, threads: int = 1) -> Engine:
 
 
 def warm_up_attributions(engine: Engine) -> None:
-    """Explain one row, so that the first caller who wants an explanation does not wait for imports."""
+    """Explain one row, so that the first caller who wants an explanation does not wait seconds for imports.
+
+    May run in another thread while `engine` predicts.
+    """
     engine.attribute(middle_row(engine.spec))
 
 

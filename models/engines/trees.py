@@ -1,15 +1,15 @@
 """Gradient-boosted trees for two labels, trained by XGBoost.
 
 Small batches run as an ONNX graph (5 microseconds for one row against 85 in XGBoost), large ones in XGBoost itself
-(0.6 microseconds a row against 1.3); ``scripts/bench_engines.py`` measures both. A row's answer does not depend on
-which: the graph adds up base score and leaves as float32 in XGBoost's own order, so both give the same bits, and the
-last step, from log-odds to probability, is shared. A test holds them to it.
+(0.6 microseconds a row against 1.3) once an explanation, or `models.engines.loader.warm_up_attributions`, has loaded
+it; ``scripts/bench_engines.py`` measures both. A row's answer does not depend on which: the graph adds up base score
+and leaves as float32 in XGBoost's own order, so both give the same bits, and the last step, from log-odds to
+probability, is shared. A test holds them to it.
 """
 
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,13 +51,15 @@ class TreesEngine:
         self._threads = threads
         # With more threads the runtime would split one row's trees among them and add up in another order.
         self._graph = OnnxGraph(folder / GRAPH_FILE, threads=1)
+        self._booster: xgboost.Booster | None = None
 
     def predict(self, rows: Rows) -> Probabilities:
         """Probabilities of shape (rows, 2)."""
-        if len(rows) < LARGE_BATCH:
+        booster = self._booster
+        if booster is None or len(rows) < LARGE_BATCH:
             margin = self._graph.run(rows)[:, 0].astype(np.float64)
         else:
-            margin = self._booster.inplace_predict(rows, predict_type="margin").astype(np.float64)
+            margin = booster.inplace_predict(rows, predict_type="margin").astype(np.float64)
         # tanh cannot overflow, unlike exp.
         second = 0.5 + 0.5 * np.tanh(0.5 * margin)
         probabilities = np.empty((len(rows), 2), dtype=np.float32)
@@ -69,9 +71,10 @@ class TreesEngine:
         """TreeSHAP by XGBoost, in the log-odds of the predicted label; the baseline is the mean over training rows."""
         import xgboost
 
+        booster = self._load_booster()
         matrix = xgboost.DMatrix(row, nthread=self._threads)
-        shares = self._booster.predict(matrix, pred_contribs=True)[0].astype(np.float64)
-        output = float(self._booster.predict(matrix, output_margin=True)[0])
+        shares = booster.predict(matrix, pred_contribs=True)[0].astype(np.float64)
+        output = float(booster.predict(matrix, output_margin=True)[0])
         label = int(output > 0)
         sign = 1.0 if label else -1.0
         return Attributions(
@@ -83,13 +86,14 @@ class TreesEngine:
             contributions=tuple((sign * shares[:-1]).tolist()),
         )
 
-    @cached_property
-    def _booster(self) -> xgboost.Booster:
+    def _load_booster(self) -> xgboost.Booster:
         import xgboost
 
-        booster = xgboost.Booster(model_file=self._folder / BOOSTER_FILE)
-        booster.set_param({"nthread": self._threads})
-        return booster
+        if self._booster is None:
+            booster = xgboost.Booster(model_file=self._folder / BOOSTER_FILE)
+            booster.set_param({"nthread": self._threads})
+            self._booster = booster
+        return self._booster
 
 
 def _graph(learner: dict[str, Any]) -> Any:
