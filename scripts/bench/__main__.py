@@ -1,0 +1,89 @@
+"""`make bench`: Tandem against its peers on the same work, on this machine, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from scripts.bench import engines, machine, report, rounds, wrk
+from scripts.bench.catalogue import DEFAULT, select
+from scripts.bench.paths import RESULTS, WORK
+from scripts.bench.samples import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOADS = (Load(1), Load(64), Load(256), Load(4, rounds.BULK_ROWS))
+PARTS = ("serving", "llm")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser.add_argument(
+        "--peers", default="default", help=f"`default` ({', '.join(DEFAULT)}), `all`, `none`, or names with commas"
+    )
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"what to measure, of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; ratios are medians over them")
+    parser.add_argument("--seconds", type=float, default=3, help="length of each measurement")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: one round, 2 s a point, results not kept")
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="memory at full load, instead of the above")
+    parser.add_argument("--soak-streams", type=int, metavar="N", help="N LLM streams, 64 at once, instead of the above")
+    parser.add_argument("--busy-ok", action="store_true", help="measure although others use the machine")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit status."""
+    options = parse(arguments)
+    if options.quick:
+        options.rounds, options.seconds = 1, 2
+    folder = WORK / "quick" if options.quick else RESULTS
+    try:
+        peers = select(options.peers)
+        wrk.require()
+    except (ValueError, wrk.MissingWrkError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not _quiet(busy_ok=options.busy_ok or options.quick):
+        return 3
+    facts = report.facts(machine.describe(), rounds=options.rounds, seconds=options.seconds)
+    if options.soak:
+        from scripts.bench import soak
+
+        return soak.memory(options.soak, facts, folder)
+    if options.soak_streams:
+        from scripts.bench.llm import soak as streams
+
+        return streams.run(options.soak_streams, facts, folder)
+    parts = set(options.parts.split(","))
+    if "serving" in parts:
+        bulk = engines.BulkRounds()
+        outcomes = rounds.run(peers, LOADS, rounds=options.rounds, seconds=options.seconds, extra=bulk)
+        report.serving(outcomes, LOADS, facts, folder)
+        engines.report_bulk(bulk.samples, facts, folder)
+    if "llm" in parts:
+        from scripts.bench.llm import compare
+
+        compare.run(options.rounds, options.seconds, facts, folder, quick=options.quick)
+    return 0
+
+
+def _quiet(*, busy_ok: bool) -> bool:
+    """Whether the machine is idle enough, and say how busy it is."""
+    busy = machine.busy_cores()
+    loads = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    print(f"load average {loads}; others use {busy:.2f} cores", flush=True)
+    if busy <= machine.BUSY_CORES:
+        return True
+    if busy_ok:
+        print("WARNING: the machine is busy: these figures are not for publishing", flush=True)
+        return True
+    print("the machine is busy: figures would be wrong. Wait, or give --busy-ok for a trial", file=sys.stderr)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

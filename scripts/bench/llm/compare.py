@@ -1,0 +1,145 @@
+"""Streams through Tandem's gateway against vLLM's own server, in turn, with the same engine settings."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import uvloop
+
+from scripts.bench import charts, report, tables
+from scripts.bench.llm import client, figures, servers
+from scripts.bench.server import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from scripts.bench.llm.figures import LlmSample
+    from scripts.bench.llm.servers import Running
+
+STREAMS = (1, 16, 64)
+TOKENS = 64
+WARM_SECONDS = 3.0
+LEAST_ROUNDS = 5
+
+
+def run(rounds: int, seconds: float, facts: dict[str, Any], folder: Path, *, quick: bool = False) -> bool:
+    """Measure, print, write `llm.json` and a chart. False when a server did not start.
+
+    Both servers stay up for the whole part and take turns, so that each pair of figures is seconds apart; the one
+    that is not asked is idle.
+    """
+    rounds = rounds if quick else max(rounds, LEAST_ROUNDS)
+    samples: list[LlmSample] = []
+    print("\nlanguage model: starting Tandem, then vLLM's own server", flush=True)
+    try:
+        with servers.tandem() as own, servers.vllm() as other:
+            for server in (own, other):
+                measure(server, 16, WARM_SECONDS, 0)
+            for number in range(rounds):
+                pair = (own, other) if number % 2 == 0 else (other, own)
+                for streams in STREAMS:
+                    for server in pair:
+                        samples.append(measure(server, streams, seconds, number))
+                        _say(samples[-1])
+    except StartError as error:
+        print(f"language model: skipped, {error}", flush=True)
+        return False
+    _report(samples, facts | {"model": servers.model_name(), "tokens_a_stream": TOKENS, "llm_rounds": rounds}, folder)
+    return True
+
+
+def measure(server: Running, streams: int, seconds: float, number: int) -> LlmSample:
+    """One point: `streams` at once, each followed by the next, for `seconds`."""
+    model = servers.model_name()
+    offset = time.time_ns() % 10**9
+    server.server.trim_log()
+    gc.collect()
+    gc.disable()
+    try:
+        before, machine_before, own_before = server.server.usage(), _machine_cpu(), time.process_time()
+        began = time.perf_counter()
+        found = uvloop.run(
+            client.keep_streaming(
+                server.port,
+                lambda count: client.chat_request(server.port, model, offset + count, TOKENS),
+                streams,
+                _until(began + seconds),
+            )
+        )
+        elapsed = time.perf_counter() - began
+        after, machine_after, own_after = server.server.usage(), _machine_cpu(), time.process_time()
+    finally:
+        gc.enable()
+    server_cpu, client_cpu = after.cpu_seconds - before.cpu_seconds, own_after - own_before
+    cost = figures.Cost(
+        server_cores=server_cpu / elapsed,
+        client_cores=client_cpu / elapsed,
+        other_cores=max(0.0, (machine_after - machine_before - server_cpu - client_cpu) / elapsed),
+        rss_mib=after.rss_bytes / 2**20,
+    )
+    return figures.sample(server.name, number, streams, found, (began, began + seconds), cost)
+
+
+def _until(end: float) -> Callable[[int], bool]:
+    return lambda _: time.perf_counter() < end
+
+
+def _machine_cpu() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
+def _say(one: LlmSample) -> None:
+    print(
+        f"round {one.round + 1}  {one.server:<7} {one.streams:>3} streams  {one.chunks_per_second:>7.0f} chunks/s  "
+        f"TTFT p50 {one.ttft_p50:>7.1f}  gap p50 {one.itl_p50:>6.2f}  p99 {one.itl_p99:>7.2f} ms  failed {one.failed}  "
+        f"others {one.other_cores:.2f} cores",
+        flush=True,
+    )
+
+
+def _report(samples: Sequence[LlmSample], facts: dict[str, Any], folder: Path) -> None:
+    head = ["server", "streams", "chunks/s", "tokens/s", "TTFT p50", "gap p50", "gap p99", "CPU cores", "RSS MiB"]
+    titles = {figures.TANDEM: "Tandem", figures.VLLM: "vLLM's own server"}
+    rows, bars, summaries = [], [], []
+    for streams in STREAMS:
+        for name, title in titles.items():
+            found = figures.medians(samples, name, streams)
+            if not found:
+                continue
+            summaries.append({"server": name, "streams": streams} | {key: round(found[key], 3) for key in found})
+            bars.append((title, streams, found["chunks_per_second"], found["itl_p99"]))
+            rows.append(
+                [
+                    title,
+                    str(streams),
+                    f"{found['chunks_per_second']:,.0f}",
+                    f"{found['tokens_per_second']:,.0f}",
+                    f"{found['ttft_p50']:.1f} ms",
+                    f"{found['itl_p50']:.2f} ms",
+                    f"{found['itl_p99']:.2f} ms",
+                    f"{found['server_cores']:.2f}",
+                    f"{found['rss_mib']:.0f}",
+                ]
+            )
+    checked = list(figures.check(samples))
+    print("\n" + tables.grid(head, rows) + "\n\n" + tables.goals(checked))
+    report.write(
+        folder / "llm.json",
+        facts
+        | {
+            "summaries": summaries,
+            "goals": [asdict(goal) for goal in checked],
+            "samples": [{key: _short(value) for key, value in asdict(one).items()} for one in samples],
+        },
+    )
+    charts.llm_bars(bars, folder / "llm-streams.svg")
+
+
+def _short(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value

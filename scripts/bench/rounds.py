@@ -1,0 +1,170 @@
+"""Rounds of measurements: every server is started, checked, warmed, loaded and stopped, one after another."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+
+from scripts.bench import messages, wrk
+from scripts.bench.environments import Unavailable
+from scripts.bench.samples import Load, Sample, Start
+from scripts.bench.server import Server, StartError, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scripts.bench.catalogue import Peer
+    from scripts.bench.server import Command
+
+BULK_ROWS = 1000
+WARM_CONNECTIONS = 64
+
+
+@dataclass
+class Outcomes:
+    """What a run has produced so far."""
+
+    samples: list[Sample] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Why a peer has no figures."""
+    metrics: dict[str, str] = field(default_factory=dict)
+    """Text of `/metrics` by peer, after its last measurement, where it has one."""
+
+
+def prepare(peers: Sequence[Peer], outcomes: Outcomes) -> dict[str, Command]:
+    """How to start each peer that this machine can run; the others go to `outcomes.skipped`."""
+    commands = {}
+    for peer in peers:
+        try:
+            commands[peer.name] = peer.prepare(peer)
+        except Unavailable as reason:
+            outcomes.skipped[peer.name] = str(reason)
+            print(f"{peer.name}: skipped, {reason}", flush=True)
+    return commands
+
+
+def run(
+    peers: Sequence[Peer],
+    loads: Sequence[Load],
+    *,
+    rounds: int,
+    seconds: float,
+    extra: Callable[[Peer, int], None] | None = None,
+) -> Outcomes:
+    """Measure `peers` at `loads`, `rounds` times over.
+
+    The order turns from round to round, so that a slow drift of the machine hits all alike. `extra` runs in each
+    round on each running server, after its loads.
+    """
+    outcomes = Outcomes()
+    commands = prepare(peers, outcomes)
+    for number in range(rounds):
+        turn = number % len(peers)
+        for peer in (*peers[turn:], *peers[:turn]):
+            if peer.name not in commands or peer.name in outcomes.skipped:
+                continue
+            try:
+                _visit(peer, commands[peer.name], loads, number, seconds, outcomes, extra)
+            except StartError as error:
+                outcomes.skipped[peer.name] = str(error)
+                print(f"{peer.name}: skipped, {error}", flush=True)
+    return outcomes
+
+
+def _visit(
+    peer: Peer,
+    command: Command,
+    loads: Sequence[Load],
+    number: int,
+    seconds: float,
+    outcomes: Outcomes,
+    extra: Callable[[Peer, int], None] | None,
+) -> None:
+    with running(command, peer.port, peer.log_file) as server:
+        took = server.wait(lambda: messages.answers_iris(peer.url, peer.protocol), peer.start_timeout)
+        outcomes.starts.append(Start(peer.name, number, took))
+        settle(peer, server)
+        wrk.measure(peer.url, messages.iris(peer.protocol, 1), "warm", WARM_CONNECTIONS, peer.warm_seconds)
+        for load in loads:
+            sample = measure(peer, server, load, number, seconds)
+            outcomes.samples.append(sample)
+            _say(sample)
+        status, text = messages.get(peer.at("/metrics"))
+        if status == 200:  # noqa: PLR2004 - HTTP's OK
+            outcomes.metrics[peer.name] = text.decode(errors="replace")
+        if extra is not None:
+            extra(peer, number)
+
+
+def settle(peer: Peer, server: Server) -> None:
+    """Wait until a gated server loads nothing any more: the language model would share the cores.
+
+    Raises:
+        StartError: it takes longer than the peer's start may.
+
+    """
+    deadline = time.perf_counter() + peer.start_timeout
+    while peer.gated and _llm_state(peer) == "starting":
+        if time.perf_counter() > deadline:
+            raise StartError(f"still loading after {peer.start_timeout:.0f} s: {server.log_tail()}")
+        time.sleep(0.3)
+
+
+def _llm_state(peer: Peer) -> str:
+    status, content = messages.get(peer.at("/health"))
+    if status != 200:  # noqa: PLR2004 - HTTP's OK
+        return "starting"
+    try:
+        return str(json.loads(content)["llm"]["state"])
+    except (ValueError, KeyError, TypeError):
+        return "starting"
+
+
+def measure(peer: Peer, server: Server, load: Load, number: int, seconds: float) -> Sample:
+    """One point: what the clients saw and what it cost."""
+    server.trim_log()
+    before, machine_before = server.usage(), _machine_cpu()
+    began = time.perf_counter()
+    body = messages.iris(peer.protocol, load.rows)
+    outcome = wrk.measure(peer.url, body, f"{peer.protocol}-{load.rows}", load.connections, seconds)
+    elapsed = time.perf_counter() - began
+    after, machine_after = server.usage(), _machine_cpu()
+    server_cpu = after.cpu_seconds - before.cpu_seconds
+    others = machine_after - machine_before - server_cpu - outcome.client_cpu_seconds
+    return Sample(
+        peer=peer.name,
+        round=number,
+        load=load,
+        per_second=outcome.per_second,
+        p50=outcome.p50,
+        p90=outcome.p90,
+        p99=outcome.p99,
+        longest=outcome.longest,
+        errors=outcome.errors,
+        socket_errors=outcome.socket_errors,
+        server_cores=server_cpu / elapsed,
+        client_cores=outcome.client_cpu_seconds / elapsed,
+        other_cores=max(0.0, others / elapsed),
+        rss_mib=after.rss_bytes / 2**20,
+    )
+
+
+def _machine_cpu() -> float:
+    """CPU seconds that the whole machine has spent on something."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + getattr(times, "irq", 0) + getattr(times, "softirq", 0))
+
+
+def _say(sample: Sample) -> None:
+    disturbed = f"  others used {sample.other_cores:.2f} cores" if sample.other_cores > 0.15 else ""  # noqa: PLR2004
+    print(
+        f"round {sample.round + 1}  {sample.peer:<13} {sample.load.connections:>4} conns {sample.load.rows:>5} rows  "
+        f"{sample.per_second:>8.0f}/s  p50 {sample.p50:>7.2f}  p99 {sample.p99:>7.2f} ms  "
+        f"errors {sample.errors + sample.socket_errors}{disturbed}",
+        flush=True,
+    )
