@@ -101,10 +101,15 @@ def extract_messages_of(features: Sequence[Feature], text: str) -> Messages:
 
 def extract_schema(spec: ModelSpec) -> dict[str, Any]:
     """JSON schema of the answer to `extract_messages`: every feature, a number or null."""
+    return extract_schema_of(spec.features)
+
+
+def extract_schema_of(features: Sequence[Feature]) -> dict[str, Any]:
+    """The same from the features alone."""
     return {
         "type": "object",
-        "properties": {feature.name: {"type": ["number", "null"]} for feature in spec.features},
-        "required": [feature.name for feature in spec.features],
+        "properties": {feature.name: {"type": ["number", "null"]} for feature in features},
+        "required": [feature.name for feature in features],
         "additionalProperties": False,
     }
 

@@ -1,0 +1,259 @@
+"""Examples of task 1: a prediction explained in one to three sentences.
+
+Half of them ask as `prompts.explain_messages` does; the rest state the same facts in other ways, so that a person may
+too. The answer is always worded alike: it is a function of the facts, which is what makes it learnable and checkable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.classifiers import digits, fraud, iris
+from models.llm import prompts
+from models.llm.training.copying import figure
+from models.llm.training.dialogue import Dialogue, casual, chance, typos
+from models.llm.training.words import LABEL_WORDS, MODELS, NAMES, QUALIFIERS, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from models.llm.prompts import Messages
+    from models.spec import Feature
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A feature as an explanation speaks of it."""
+
+    name: str
+    """In words, such as "petal length" or "top left region"."""
+    value: str | None
+    """With its unit, as printed: "1.4 cm"; None for a region."""
+    supports: bool
+
+    @property
+    def direction(self) -> str:
+        return "for" if self.supports else "against"
+
+    @property
+    def equation(self) -> str:
+        return self.name if self.value is None else f"{self.name} = {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """All that an explanation may state."""
+
+    model: str
+    label: str
+    probability: str
+    """As printed: "97.3 %"."""
+    reasons: tuple[Reason, ...]
+    """The strongest first, at most `prompts.TOP_FEATURES`."""
+
+
+SURENESS = ((95.0, "very sure"), (80.0, "fairly sure"), (60.0, "not very sure"), (0.0, "unsure"))
+"""From which probability, in percent, the model counts as how sure."""
+
+
+def explanation(prediction: Prediction) -> str:
+    """The explanation that the embedded model is trained to give."""
+    percent = float(prediction.probability.rstrip(" %"))
+    sure = next(words for least, words in SURENESS if percent >= least)
+    first, *others = prediction.reasons
+    text = (
+        f"The {prediction.model} model predicts {prediction.label} with a probability of {prediction.probability}, "
+        f"so it is {sure}. What counts most is {_first_words(first)}, which speaks {first.direction} it."
+    )
+    if others:
+        text += (
+            f" Then {'come' if len(others) > 1 else 'comes'} {_listed([_other_words(reason) for reason in others])}."
+        )
+    return text
+
+
+def _article(reason: Reason) -> str:
+    return f"the {reason.name}" if reason.value is None else reason.name
+
+
+def _first_words(reason: Reason) -> str:
+    return _article(reason) if reason.value is None else f"{reason.name} ({reason.value})"
+
+
+def _other_words(reason: Reason) -> str:
+    inside = reason.direction if reason.value is None else f"{reason.value}, {reason.direction}"
+    return f"{_article(reason)} ({inside})"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def predictions(rng: Random) -> Prediction:
+    """A prediction of one of the three models, or of one that does not exist."""
+    return prediction_of(rng, rng.choices(("iris", "fraud", "digits", "made up"), (0.25, 0.25, 0.2, 0.3))[0])
+
+
+def prediction_of(rng: Random, model: str) -> Prediction:
+    """A prediction of the model "iris", "fraud" or "digits"; any other name makes one up."""
+    if model == "iris":
+        return _known(rng, model, iris.LABELS, iris.FEATURES)
+    if model == "fraud":
+        return _known(rng, model, fraud.LABELS, fraud.FEATURES)
+    if model == "digits":
+        return _known(rng, model, digits.LABELS, digits.FEATURES)
+    return _made_up(rng)
+
+
+def _known(rng: Random, model: str, labels: Sequence[str], features: Sequence[Feature]) -> Prediction:
+    by_name = {feature.region or feature.name: feature for feature in features}
+    chosen = rng.sample(sorted(by_name), min(_reason_count(rng), len(by_name)))
+    reasons = tuple(_reason(rng, name, by_name[name]) for name in chosen)
+    return Prediction(model, rng.choice(labels), probability(rng), reasons)
+
+
+def _reason(rng: Random, name: str, feature: Feature) -> Reason:
+    supports = chance(rng, 0.65)
+    if feature.region is not None:
+        return Reason(f"{name} region", None, supports)
+    words, value = prompts.feature_words(feature.name, feature_value(rng, feature), feature.unit).split(" = ")
+    return Reason(words, value, supports)
+
+
+def feature_value(rng: Random, feature: Feature) -> float:
+    """A value that the feature could have, with the digits that such values are printed with."""
+    if feature.name in _WHOLE:
+        return float(rng.randrange(rng.choice(_WHOLE[feature.name])))
+    bounds, decimals = _DECIMAL.get(feature.name, ((8,), 1 if chance(rng, 0.85) else 2))
+    return float(round(rng.random() * rng.choice(bounds), decimals))
+
+
+_WHOLE = {
+    "card_present": (2,),
+    "foreign": (2,),
+    "hour": (24,),
+    "payments_last_hour": (2, 4, 12),
+    "declined_last_day": (2, 4, 12),
+    "minutes_since_last": (100, 1000, 10_000),
+    "account_age_days": (100, 1000, 10_000),
+}
+"""Features that are whole numbers, and the bounds below which they are drawn."""
+_DECIMAL = {
+    "amount": ((10, 100, 1000, 10_000), 2),
+    "amount_vs_usual": ((10, 100), 2),
+    "distance_from_home_km": ((10, 100, 1000, 10_000), 1),
+    "merchant_risk": ((1,), 2),
+}
+"""The same for those with decimals, and how many; any other is a length in cm."""
+
+
+def _made_up(rng: Random) -> Prediction:
+    names = rng.sample(NAMES, _reason_count(rng))
+    reasons = []
+    for name in names:
+        words = f"{rng.choice(QUALIFIERS)} {name}" if chance(rng, 0.6) else name
+        value = figure(rng) + (f" {rng.choice(UNITS)}" if chance(rng, 0.7) else "")
+        reasons.append(Reason(words, value, chance(rng, 0.6)))
+    label = rng.choice(LABEL_WORDS) if chance(rng, 0.8) else str(rng.randrange(20))
+    return Prediction(rng.choice(MODELS), label, probability(rng), tuple(reasons))
+
+
+def _reason_count(rng: Random) -> int:
+    return rng.choice((1, 2, 3, 4, 4, 4, 4, 4))
+
+
+def probability(rng: Random) -> str:
+    """A probability as printed; sure predictions are the usual ones."""
+    return prompts.percent(1 - rng.random() ** 2 * 0.7)
+
+
+def explaining(rng: Random) -> Dialogue:
+    """One explanation asked for, in Tandem's own words or in a person's."""
+    prediction = predictions(rng)
+    if chance(rng, 0.5):
+        messages = tandem_messages(prediction)
+    else:
+        asked = asked_freely(rng, prediction, FRAMES, DIRECTIONS, LISTS)
+        messages = [{"role": "user", "content": asked}]
+        if chance(rng, 0.5):
+            messages.insert(0, {"role": "system", "content": prompts.EXPLAIN_SYSTEM})
+    return Dialogue("explain", messages, explanation(prediction))
+
+
+def tandem_messages(prediction: Prediction) -> Messages:
+    """The prompt that `prompts.explain_messages` makes of such a prediction."""
+    pairs = [(reason.equation, reason.direction) for reason in prediction.reasons]
+    facts = prompts.prediction_facts(prediction.model, prediction.label, prediction.probability, pairs)
+    return [{"role": "system", "content": prompts.EXPLAIN_SYSTEM}, {"role": "user", "content": facts}]
+
+
+def asked_freely(
+    rng: Random,
+    prediction: Prediction,
+    frames: Sequence[str],
+    directions: Sequence[tuple[str, str]],
+    lists: Sequence[tuple[str, str]],
+) -> str:
+    """The facts in one of `frames`, with one of the pairs of words for and against, listed in one of the ways."""
+    supports, opposes = rng.choice(directions)
+    item, joint = rng.choice(lists)
+    reasons = joint.join(
+        item.format(
+            name=reason.name,
+            value="" if reason.value is None else reason.value,
+            equation=reason.equation,
+            direction=supports if reason.supports else opposes,
+        )
+        for reason in prediction.reasons
+    )
+    probability = prediction.probability if chance(rng, 0.6) else prediction.probability.replace(" ", "")
+    frame = typos(rng, rng.choice(frames), 0.06)
+    return casual(rng, frame).format(
+        model=prediction.model, label=prediction.label, probability=probability, reasons=reasons
+    )
+
+
+DIRECTIONS = (
+    ("for", "against"),
+    ("for", "against"),
+    ("speaks for it", "speaks against it"),
+    ("supports it", "opposes it"),
+    ("in favour", "opposed"),
+    ("pushes up", "pushes down"),
+    ("towards", "away"),
+    ("+", "-"),
+    ("pro", "contra"),
+    ("positive", "negative"),
+    ("raises it", "lowers it"),
+)
+
+LISTS = (
+    ("{equation} ({direction})", ", "),
+    ("{equation}: {direction}", "; "),
+    ("- {equation}: {direction}", "\n"),
+    ("{direction}: {equation}", ", "),
+    ("{equation} {direction}", ", "),
+    ("* {equation} -> {direction}", "\n"),
+    ("{equation} [{direction}]", " "),
+)
+
+FRAMES = (
+    "Why did the {model} model say {label}? It gave {probability}. Features by weight: {reasons}",
+    "Explain: {model} predicted {label} ({probability}). {reasons}",
+    "The model {model} predicts {label} at {probability}. The strongest features: {reasons}. Explain this.",
+    "Explain this prediction.\nmodel={model}\nlabel={label}\nprobability={probability}\n{reasons}",
+    "{label} with {probability} from {model}. Why? {reasons}",
+    "Please explain why {model} chose {label}. Probability {probability}. Reasons: {reasons}",
+    "What made {model} answer {label} with {probability}? {reasons}",
+    "Prediction: {label}, {probability}, model {model}. Attributions: {reasons}. Put it in words.",
+    "I got {label} from the {model} model, probability {probability}. What does that mean? {reasons}",
+    "Describe the result of {model}: {label}, {probability}.\n{reasons}",
+    "Attributions, strongest first: {reasons}. Model {model}, label {label}, probability {probability}. Explain.",
+    "{reasons}\nThese are the attributions of {model} for {label} ({probability}). Explain in a few words.",
+    "Tell me in plain words why {model} thinks it is {label} ({probability}): {reasons}",
+    "How sure is {model} about {label} and why? It printed {probability}. {reasons}",
+    "Our {model} classifier returned {label}, {probability}. Ranked features: {reasons}",
+    "Summarise for a colleague: {model} gives {label}, probability {probability}; {reasons}",
+)

@@ -1,0 +1,35 @@
+"""Examples of task 2: features read from free text into JSON, for the iris and fraud models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.classifiers import fraud, iris
+from models.llm import prompts
+from models.llm.training import iris_texts, payment_texts
+from models.llm.training.copying import json_number
+from models.llm.training.dialogue import Dialogue, chance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from models.spec import Feature
+
+
+def extracting(rng: Random) -> Dialogue:
+    """One text about a flower or a payment, and the JSON that it gives."""
+    if chance(rng, 0.5):
+        text, figures = iris_texts.draw(rng)
+        return extraction(iris.FEATURES, text, figures)
+    text, figures = payment_texts.draw(rng)
+    return extraction(fraud.FEATURES, text, figures)
+
+
+def extraction(features: tuple[Feature, ...], text: str, figures: Mapping[str, str]) -> Dialogue:
+    """The dialogue for a text that gives `figures`, as printed, by feature; what it does not give is null."""
+    answer = ", ".join(
+        f'"{feature.name}": {json_number(figures[feature.name]) if feature.name in figures else "null"}'
+        for feature in features
+    )
+    return Dialogue("extract", prompts.extract_messages_of(features, text), f"{{{answer}}}")

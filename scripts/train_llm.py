@@ -1,0 +1,55 @@
+"""Train the embedded language model: ``python -m scripts.train_llm``. Stop it at will; the next start goes on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.llm.training.loop import Progress as StepReport
+
+ROOT = Path(__file__).parent.parent
+EMBEDDED = ROOT / "models" / "llm" / "embedded"
+
+
+def main() -> None:
+    """Train to the last step of the recipe and write the model."""
+    options = _options()
+    import torch
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from models.llm.training import network
+    from models.llm.training.loop import Recipe, Run
+
+    torch.set_num_threads(options.threads)
+    recipe = Recipe(steps=options.steps)
+    run = Run(recipe, options.folder)
+    print(f"Training on {run.device} from step {run.step} of {recipe.steps}; state in {options.folder}")
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("loss -", total=recipe.steps, completed=run.step)
+
+        def report(step: StepReport) -> None:
+            bar.update(task, completed=step.step, description=f"loss {step.loss:.4f}")
+            if step.step % 50 == 0:
+                bar.console.print(f"step {step.step}: loss {step.loss:.4f}, {step.seconds:.2f} s a step")
+
+        run.train(report)
+    network.save(run.network, run.tokenizer, options.out)
+    print(f"Wrote {options.out}")
+
+
+def _options() -> argparse.Namespace:
+    from models.llm.training.loop import Recipe
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=Recipe().steps, help="optimizer steps in all")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".tandem" / "llm-train", help="checkpoint and log")
+    parser.add_argument("--out", type=Path, default=EMBEDDED, help="where the model goes")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
