@@ -43,8 +43,9 @@ def _train(name: str) -> None:
     print(f"Training {name} ...", flush=True)
     began = time.perf_counter()
     trained = recipe.train()
+    known = {(spec.name, spec.version) for spec in store.list_specs()}
     saved = store.save(trained.spec, partial(_write_checked, trained, recipe.floors))
-    kept = "" if saved.trained_at == trained.spec.trained_at else ", as it already was"
+    kept = ", as it already was" if (saved.name, saved.version) in known else ""
     print(f"  {saved.name}:{saved.version} stored{kept} ({saved.framework}, {time.perf_counter() - began:.1f} s)")
     for metric, value in saved.metrics.items():
         floor = f"   at least {recipe.floors[metric]} asked for" if metric in recipe.floors else ""
