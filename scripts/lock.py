@@ -14,17 +14,52 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.markers import Marker
 
 from scripts.host import GLIBC, MACHINES, PYTHONS, SetupError
 from scripts.pip_settings import read_pip_config, uv_flags, uv_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
+_MINORS = range(PYTHONS[0][1], PYTHONS[1][1] + 1)
 
 
 def names(path: Path) -> set[str]:
     """The packages that a pinned file names."""
     return {line.partition("==")[0].strip() for line in path.read_text().splitlines() if "==" in line}
+
+
+def trimmed(text: str) -> str:
+    """The pins of a universal resolution that matter here, sorted, each with a marker only where it decides something.
+
+    A resolution for all platforms names packages for Windows and long conditions that are always true on ours.
+    """
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    pins = []
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pin, _, condition = (part.strip() for part in line.partition(";"))
+        applies = {Marker(condition).evaluate(place) for place in _places()} if condition else {True}
+        if applies == {True, False}:
+            pins.append(f"{pin} ; {condition}")
+        elif applies == {True}:
+            pins.append(pin)
+    return "\n".join([*comments, *sorted(pins)]) + "\n"
+
+
+def _places() -> Iterator[dict[str, str]]:
+    fixed = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+    cpython = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    for minor in _MINORS:
+        for machine in MACHINES:
+            version = {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"}
+            yield fixed | cpython | version | {"platform_machine": machine}
 
 
 class Locker:
@@ -51,6 +86,8 @@ class Locker:
             "make lock",
         ]
         self._run([*command, *self._flags, *options], env)
+        pinned = FOLDER / f"{name}.txt"
+        pinned.write_text(trimmed(pinned.read_text()))
 
     def check(self, name: str, device: str, *, without: str = "") -> None:
         """Raises SetupError unless every pin but `without` has a wheel wherever the `device` set is supported."""
@@ -62,7 +99,7 @@ class Locker:
         with tempfile.TemporaryDirectory() as folder:
             pinned = Path(folder) / "pinned.txt"
             pinned.write_text("\n".join(pins))
-            for minor in range(PYTHONS[0][1], PYTHONS[1][1] + 1):
+            for minor in _MINORS:
                 for machine in MACHINES:
                     target = [
                         "--python-version",
