@@ -1,0 +1,136 @@
+"""What clients see when a dependency dies, and that it comes back without a person."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.rows import IRIS
+
+if TYPE_CHECKING:
+    from tests.e2e.server import Server
+
+CLASSIFY = {"model": "iris", "rows": [IRIS]}
+CHAT = {"model": "tandem-mini", "messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 200}
+
+
+def test_a_killed_classifier_is_answered_for_and_comes_back(server: Server) -> None:
+    server.wait_ready()
+    server.worker("Classifier").kill()
+    statuses: list[int] = []
+    slowest = 0.0
+
+    def served_again() -> bool:
+        nonlocal slowest
+        began = time.monotonic()
+        answer = server.http.post("/classify", json=CLASSIFY)
+        slowest = max(slowest, time.monotonic() - began)
+        statuses.append(answer.status_code)
+        if answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "Classifier" in answer.json()["error"]
+        return answer.status_code == 200
+
+    server.wait_for(served_again, 60)
+    assert statuses[0] == 503
+    assert set(statuses) <= {200, 503}
+    assert slowest < 3
+    server.wait_ready(30)
+
+
+def test_readiness_names_what_is_missing_within_a_second(server: Server) -> None:
+    server.wait_ready()
+    server.worker("Classifier").send_signal(signal.SIGSTOP)
+    stopped = server.worker("Classifier")
+    try:
+        began = time.monotonic()
+        answer = server.http.get("/readyz")
+        assert time.monotonic() - began < 1
+        assert answer.status_code == 503
+        body = answer.json()
+        assert body["ready"] is False
+        assert body["dependencies"]["classifier"]["reason"]
+        assert body["dependencies"]["llm"]["state"] == "ready"
+        assert server.http.get("/livez").status_code == 200
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    server.wait_ready(30)
+
+
+def _explain_without_llm(server: Server) -> None:
+    answer = server.http.post("/explain", json={"model": "iris", "row": IRIS})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["explanation"] is None
+    assert "language model" in body["reason"]
+    assert body["prediction"]["label"] == "setosa"
+    assert len(body["attributions"]) == 4
+
+
+@pytest.mark.parametrize("victim", ["engine", "worker"])
+def test_a_killed_llm_is_answered_for_and_comes_back(server: Server, victim: str) -> None:
+    server.wait_ready()
+    worker = server.worker("LLM")
+    engines = [child for child in worker.children(recursive=True) if "EngineCore" in " ".join(child.cmdline())]
+    assert engines
+    outcome: list[object] = []
+
+    def long_stream() -> None:
+        body = {**CHAT, "stream": True, "ignore_eos": True, "max_tokens": 800}
+        try:
+            with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=30) as response:
+                outcome.append((response.status_code, response.read()))
+        except httpx.HTTPError as error:
+            outcome.append(error)
+
+    streaming = threading.Thread(target=long_stream)
+    streaming.start()
+    server.wait_for(lambda: server.metric("vllm:num_requests_running") >= 1, 10)
+    (engines[0] if victim == "engine" else worker).kill()
+    streaming.join(20)
+    assert not streaming.is_alive()
+    assert b'"error"' in outcome[0][1] if isinstance(outcome[0], tuple) else outcome[0]
+
+    server.wait_for(lambda: server.http.get("/readyz").status_code == 503, 10)
+    _explain_without_llm(server)
+    refused = server.http.post("/v1/chat/completions", json=CHAT)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["error"]["message"]
+    assert server.http.post("/classify", json=CLASSIFY).status_code == 200
+
+    server.wait_ready(120)
+    assert server.http.post("/v1/chat/completions", json=CHAT).status_code == 200
+    assert not any(psutil.pid_exists(engine.pid) and engine.is_running() for engine in engines)
+
+
+async def test_streams_survive_a_frozen_llm_worker(server: Server) -> None:
+    """The worker is stopped for seven seconds as a burst begins: longer than uvicorn keeps an idle connection open."""
+    server.wait_ready()
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(base_url=server.url, timeout=90, limits=limits) as http:
+
+        async def stream() -> bool:
+            body = {**CHAT, "stream": True, "ignore_eos": True, "max_tokens": 20}
+            async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+                lines = [line async for line in response.aiter_lines()]
+                return response.status_code == 200 and lines[-2:].count("data: [DONE]") == 1
+
+        assert all(await asyncio.gather(*(stream() for _ in range(64))))
+        worker = server.worker("LLM")
+        burst = [asyncio.create_task(stream()) for _ in range(64)]
+        await asyncio.sleep(0.02)
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(7)
+        finally:
+            worker.send_signal(signal.SIGCONT)
+        assert all(await asyncio.gather(*burst))
+    server.wait_ready(30)
