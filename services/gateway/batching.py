@@ -115,18 +115,19 @@ class Batcher(Generic[Payload, Result]):
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._finished)
+            now = asyncio.get_running_loop().time()
+            self._observe(sum(item.rows for item in batch), now - batch[0].queued_at)
 
     def _take(self) -> list[_Item[Payload, Result]]:
         batch: list[_Item[Payload, Result]] = []
         rows = 0
+        now = asyncio.get_running_loop().time()
         while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.max_rows):
             item = self._queue.popleft()
             self._queued_rows -= item.rows
-            if not item.future.done():
+            if _waits(item, now):
                 batch.append(item)
                 rows += item.rows
-        if batch:
-            self._observe(rows, asyncio.get_running_loop().time() - batch[0].queued_at)
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -137,6 +138,9 @@ class Batcher(Generic[Payload, Result]):
         self._under_way.update(batch)
         try:
             await self._attempt(batch)
+        except asyncio.CancelledError:
+            _fail(batch, Unavailable("The call was given up."))
+            raise
         finally:
             self._under_way.difference_update(batch)
 
@@ -152,7 +156,7 @@ class Batcher(Generic[Payload, Result]):
                 _fail(batch, error)
                 return
             for item in batch:
-                if not item.future.done():
+                if _waits(item, asyncio.get_running_loop().time()):
                     await self._attempt([item])
         else:
             for item, result in zip(batch, results, strict=True):
@@ -163,14 +167,23 @@ class Batcher(Generic[Payload, Result]):
         loop = asyncio.get_running_loop()
         self._sweep = None
         now = loop.time()
-        for item in (*self._queue, *self._under_way):
-            if item.deadline <= now and not item.future.done():
-                item.future.set_exception(DeadlineExceeded("The prediction did not come in time."))
+        for item in self._under_way:
+            _waits(item, now)
+        self._queue = deque(item for item in self._queue if _waits(item, now))
+        self._queued_rows = sum(item.rows for item in self._queue)
         if self._queue or self._under_way:
             self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
 
 
+def _waits(item: _Item[Payload, Result], now: float) -> bool:
+    """Whether somebody still waits for the result; one whose time is up at `now` hears of it here."""
+    if item.deadline <= now and not item.future.done():
+        item.future.set_exception(DeadlineExceeded("The prediction did not come in time."))
+    return not item.future.done()
+
+
 def _fail(batch: Sequence[_Item[Payload, Result]], error: Exception) -> None:
+    """Let everybody in `batch` who has not heard yet hear of `error`."""
     known = error if isinstance(error, ServingError) else InternalError("The model failed on this request.")
     if known is not error:
         known.__cause__ = error

@@ -1,0 +1,226 @@
+"""Stand-ins for what lies behind the gateway, as data and small classes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from models.spec import Attributions, Feature, ModelSpec, TensorSpec
+from services.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    import aiohttp
+
+    from models.spec import Probabilities, Rows
+    from services.gateway.backends import Row
+
+LLM_NAME = "fake-llm"
+
+
+def make_spec(name: str = "flowers", version: str = "v1") -> ModelSpec:
+    """Three features, two labels."""
+    return ModelSpec(
+        name=name,
+        version=version,
+        framework="scikit-learn",
+        description="Says whether a flower is large.",
+        features=(
+            Feature(name="height", description="Height of the plant.", unit="cm", low=0, high=100),
+            Feature(name="width", description="Width of the leaf.", unit="cm", low=0, high=10),
+            Feature(name="age", description="Age.", unit=None, low=-1, high=50),
+        ),
+        labels=("small", "large"),
+        inputs=(TensorSpec(name="features", datatype="FP32", shape=(-1, 3)),),
+        outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 2)),),
+        trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+        data_source="Made up for tests.",
+    )
+
+
+def probabilities_of(row: Sequence[float]) -> list[float]:
+    """What every fake model answers for a row: a different answer for a different height."""
+    large = round(row[0] / 100, 6)
+    return [round(1 - large, 6), large]
+
+
+def attributions_of(row: Sequence[float]) -> Attributions:
+    """What every fake model says of a row; adds up as `Attributions` promises."""
+    contributions = (row[0] / 10, -row[1] / 10, 0.25)
+    label = ("small", "large")[int(row[0] > 50)]
+    return Attributions(
+        label=label,
+        space="log-odds",
+        method="linear",
+        baseline=1.0,
+        output=1.0 + sum(contributions),
+        contributions=contributions,
+    )
+
+
+class FakeEngine:
+    """An `Engine` that keeps what it was asked."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.asked: list[int] = []
+
+    def predict(self, rows: Rows) -> Probabilities:
+        self.asked.append(len(rows))
+        return np.array([probabilities_of(row) for row in rows.tolist()], np.float32).reshape(len(rows), 2)
+
+    def attribute(self, row: Rows) -> Attributions:
+        return attributions_of(row[0].tolist())
+
+
+class FakeClassifier:
+    """A `ClassifierBackend` that keeps its batches, waits at a gate and fails when told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[list[Row]]] = []
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def predict(self, spec: ModelSpec, payloads: Sequence[Sequence[Row]]) -> list[list[list[float]]]:
+        self.batches.append([list(payload) for payload in payloads])
+        await self._pass()
+        return [[probabilities_of(row) for row in payload] for payload in payloads]
+
+    async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
+        await self._pass()
+        return probabilities_of(row), attributions_of(row)
+
+    async def _pass(self) -> None:
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Answer:
+    """What `FakeLLM` answers one request with: pieces that come one after another, then perhaps an error."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    status: int = 200
+    content_type: str = "application/json"
+    error: Exception | None = None
+    """Raised once the pieces are out."""
+    hold: asyncio.Event | None = None
+    """Waited for once the pieces are out."""
+
+
+def chat_answer(text: str | None) -> Answer:
+    """A whole chat completion."""
+    return Answer([json.dumps({"choices": [{"message": {"content": text}}]}).encode()])
+
+
+def chat_events(*texts: str) -> list[bytes]:
+    """The events of a streamed chat completion."""
+    events = [f"data: {json.dumps({'choices': [{'delta': {'content': text}}]})}\n\n".encode() for text in texts]
+    return [*events, b"data: [DONE]\n\n"]
+
+
+class _Content:
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for piece in self._answer.pieces:
+            yield piece
+        if self._answer.hold is not None:
+            await self._answer.hold.wait()
+        if self._answer.error is not None:
+            raise self._answer.error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        rest = b""
+        async for piece in self.iter_any():
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        if rest:
+            yield rest
+
+
+class FakeResponse:
+    """As much of aiohttp's response as the gateway uses."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = {"content-type": answer.content_type}
+        self.content = _Content(answer)
+
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.content.iter_any()])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that reached `FakeLLM`."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+class FakeLLM:
+    """An `LLMBackend` that keeps what reaches it and answers everything with `answer`."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.answer = chat_answer("Because it is tall.")
+        self.error: Exception | None = None
+        self.open = 0
+        """Answers being read."""
+        self.left = asyncio.Event()
+        """Set when the last answer being read was left."""
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self.asked.append(Asked(method, path, body, headers))
+        if self.error is not None:
+            raise self.error
+        self.open += 1
+        try:
+            yield cast("aiohttp.ClientResponse", FakeResponse(self.answer))
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.left.set()
+
+    async def call(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        async with self.stream(method, path, body, {}) as response:
+            return response.status, await response.read()
+
+
+class FakeDependency:
+    """Something whose health can be asked for: `status` is what it says of itself, or the error it fails with."""
+
+    def __init__(self, name: str, status: dict[str, Any] | bytes | Exception | None = None) -> None:
+        self.name = name
+        self.status: dict[str, Any] | bytes | Exception = status or {"state": "ready"}
+        self.probes = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def probe(self) -> bytes:
+        self.probes += 1
+        await self.gate.wait()
+        if isinstance(self.status, Exception):
+            raise self.status
+        return self.status if isinstance(self.status, bytes) else json.dumps(self.status).encode()
+
+    def die(self) -> None:
+        """From now on nothing listens."""
+        self.status = Unavailable(f"The {self.name} is not running.")
