@@ -123,6 +123,8 @@ def _put(spec: ModelSpec, weights: Path, root: Path) -> None:
     shutil.copytree(weights, model.path, dirs_exist_ok=True)
     model.flush()  # type: ignore[no-untyped-call]
     path = Path(model.save(ModelStore(root)).path)
+    # BentoML hands on the mode of its scratch folder, which would lock out whoever serves under another user.
+    path.chmod(path.parent.stat().st_mode)
     # Last and in one step: readers take a folder with a spec for a whole model.
     unfinished = path / f".{SPEC_FILE}"
     unfinished.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")

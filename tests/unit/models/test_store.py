@@ -77,6 +77,13 @@ def test_what_is_not_there_is_missing(
         store.load(name, version)
 
 
+def test_another_user_may_read_a_stored_model(home: Path, make_spec: Callable[..., ModelSpec]) -> None:
+    saved = store.save(make_spec(), writer())
+    folder = home / "models" / "toy" / saved.version
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+    assert all(file.stat().st_mode & 0o044 for file in folder.iterdir())
+
+
 def test_models_of_others_are_left_alone(home: Path, make_spec: Callable[..., ModelSpec]) -> None:
     foreign = home / "models" / "foreign" / "v1"
     foreign.mkdir(parents=True)
