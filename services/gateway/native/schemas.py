@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"^(?P<problem>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
-_KINDS = {"object": "an object", "array": "an array", "float": "a number", "int": "an integer", "str": "a string"}
+_KINDS = {"object": "an object", "array": "an array", "float": "a number", "int": "an integer", "str": "a string", "bool": "a boolean"}
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are no JSON."""
 
 Body = TypeVar("Body")
 
@@ -49,7 +52,7 @@ class RequestDecoder(Generic[Body]):
         """`field` holds a list of at most `max_rows` rows, or one row when that is None."""
         self._specs = {spec.name: spec for spec in specs}
         bodies = tuple(_body_type(spec, field, max_rows) for spec in specs)
-        self._decode = msgspec.json.Decoder(Union[bodies]).decode  # noqa: UP007 - built at run time
+        self._decode = msgspec.json.Decoder(Union[(*bodies, _NoModel)]).decode  # noqa: UP007 - built at run time
         self._served = {body: spec for body, spec in zip(bodies, specs, strict=True)}
 
     def __call__(self, data: bytes) -> tuple[ModelSpec, Body]:
@@ -58,9 +61,11 @@ class RequestDecoder(Generic[Body]):
             body = self._decode(data)
         except msgspec.ValidationError as error:
             raise self._explained(error, data) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise _malformed(data, error) from None
-        spec = self._served[type(body)]
+        spec = self._served.get(type(body))
+        if spec is None:
+            raise self._wrong_model(data)
         if body.version is not None and body.version != spec.version:
             raise ModelNotFound(
                 f"{spec.name} has no version {body.version!r}; {spec.version!r} is served.", param="version"
@@ -91,7 +96,7 @@ class RequestDecoder(Generic[Body]):
         return InvalidInput(f"{path}: {problem}." if path else f"The body: {problem}.", param=path or None)
 
     def _wrong_model(self, data: bytes) -> ServingError:
-        model = _peek(data).model
+        model = _peek(data)
         served = ", ".join(sorted(self._specs))
         if model is None:
             return InvalidInput(f"model: is required. Served: {served}.", param="model")
@@ -101,20 +106,31 @@ class RequestDecoder(Generic[Body]):
 
     def _feature(self, data: bytes, path: str) -> Feature | None:
         row, _, name = path.rpartition(".")
-        spec = self._specs[_peek(data).model] if row else None
+        model = _peek(data) if row else None
+        spec = self._specs.get(model) if isinstance(model, str) else None
         return next((feature for feature in spec.features if feature.name == name), None) if spec else None
+
+
+class _NoModel(msgspec.Struct, tag_field="model", tag=""):
+    """Stands beside the models' structs, for msgspec asks for the tag only when it has a choice."""
 
 
 class _Peek(msgspec.Struct):
     model: Any = None
 
 
-def _peek(data: bytes) -> _Peek:
-    return msgspec.json.decode(data, type=_Peek)
+def _peek(data: bytes) -> Any:
+    """What the field `model` holds. Raises InvalidInput when the body breaks off behind the error that led here."""
+    try:
+        return msgspec.json.decode(data, type=_Peek).model
+    except _UNREADABLE as error:
+        raise _malformed(data, error) from None
 
 
 def _malformed(data: bytes, error: Exception) -> InvalidInput:
     """Many clients write NaN and Infinity, which JSON does not have: those get their field's name."""
+    if isinstance(error, RecursionError):
+        return InvalidInput("The body is nested too deeply.")
     try:
         path = _not_finite(json.loads(data), "")
     except (ValueError, RecursionError):
