@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from services.errors import DeadlineExceeded, Unavailable
+from services.gateway.hop import ConnectionLost, ConnectionPool
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
@@ -36,9 +37,14 @@ class Upstream:
         parts = urlsplit(url)
         self._socket_path = unquote(parts.path) if parts.scheme == "file" else None
         secure = parts.scheme == "https"
-        self._base = "http://localhost" if self._socket_path else f"{'https' if secure else 'http'}://{parts.netloc}"
+        host = "localhost" if self._socket_path else parts.hostname or "localhost"
+        port = parts.port or (443 if secure else 80)
+        self._base = f"{'https' if secure else 'http'}://{'localhost' if self._socket_path else parts.netloc}"
         self._connect_timeout = connect_timeout
         self._probe_timeout = probe_timeout
+        self._pool = ConnectionPool(
+            socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
+        )
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -49,36 +55,39 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection."""
+        self._pool.close()
         for session in (self._pooled, self._fresh):
             if session is not None:
                 await session.close()
 
     async def probe(self) -> bytes:
         """What the dependency says of itself, as JSON bytes; raises Unavailable unless it answers in time."""
-        assert self._fresh is not None
         try:
             async with asyncio.timeout(self._probe_timeout):
-                async with self._fresh.get(self._base + STATUS_PATH) as response:
-                    return await response.read()
-        except (aiohttp.ClientError, OSError):
-            raise Unavailable(f"The {self.name} is not running.") from None
+                _, body = await self._pool.call("GET", STATUS_PATH, {}, b"", fresh=True)
         except TimeoutError:
             raise Unavailable(f"The {self.name} does not answer.") from None
+        except OSError:
+            raise Unavailable(f"The {self.name} is not running.") from None
+        return body
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str], timeout: float
     ) -> tuple[int, bytes]:
         """Status and whole body of one request. Raises Unavailable, or DeadlineExceeded after `timeout` seconds."""
         try:
-            async with (
-                asyncio.timeout(timeout),
-                self.stream(method, path, body=body, headers=headers, idle_timeout=None) as response,
-            ):
-                return response.status, await response.read()
+            async with asyncio.timeout(timeout):
+                try:
+                    return await self._pool.call(method, path, headers, body)
+                except ConnectionLost as lost:
+                    if lost.answer_begun:
+                        raise Unavailable(f"The {self.name} broke off while it answered.") from None
+                await self.probe()
+                return await self._pool.call(method, path, headers, body, fresh=True)
         except TimeoutError:
             raise DeadlineExceeded(f"The {self.name} did not answer in {timeout:g} s.") from None
-        except (aiohttp.ClientError, OSError):
-            raise Unavailable(f"The {self.name} broke off while it answered.") from None
+        except OSError:
+            raise Unavailable(f"The {self.name} is not running.") from None
 
     @asynccontextmanager
     async def stream(

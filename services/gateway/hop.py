@@ -1,0 +1,148 @@
+"""A small HTTP/1.1 client for whole calls to a dependency: the hop is on every prediction's path.
+
+It does what the hop needs and nothing else: POST or GET, a body of known length, the whole answer, connections kept open.
+aiohttp costs about four times as much of the gateway's time a call (`docs/performance.md`); streams still go through
+it. Parsing is llhttp's, through httptools, as in uvicorn at the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEEP_ALIVE_SECONDS = 3.0
+"""uvicorn closes a connection that was idle for five; ours are given up before that race can happen."""
+
+
+class ConnectionLost(ConnectionError):
+    """The connection ended before the answer was complete."""
+
+    def __init__(self, *, answer_begun: bool) -> None:
+        super().__init__("The connection was lost.")
+        self.answer_begun = answer_begun
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.reusable = True
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._begun = False
+        self._parts: list[bytes] = []
+
+    async def request(self, data: bytes) -> tuple[int, bytes]:
+        """Send `data`, one whole request, and wait for status and body. Raises ConnectionLost."""
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionLost(answer_begun=False)
+        self._begun = False
+        self._parts = []
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        try:
+            return await self._answer
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._begun = True
+        if self._parser is None:
+            self.close()  # bytes that nobody asked for
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._lost()
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        self.reusable = False
+        self._lost()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser for each part of the body."""
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of the answer."""
+        assert self._parser is not None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result((self._parser.get_status_code(), b"".join(self._parts)))
+        self.reusable = self.reusable and self._parser.should_keep_alive()
+        self._parser = None
+
+    def _lost(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionLost(answer_begun=self._begun))
+
+
+class ConnectionPool:
+    """Connections to one address, opened as they are needed and kept for a moment."""
+
+    def __init__(self, *, socket_path: str | None, host: str, port: int, secure: bool, connect_timeout: float) -> None:
+        """Give a Unix socket's path, or host and port."""
+        self._socket_path = socket_path
+        self._host, self._port, self._secure = host, port, secure
+        self._connect_timeout = connect_timeout
+        self._idle: deque[Connection] = deque()
+
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, fresh: bool = False
+    ) -> tuple[int, bytes]:
+        """Status and body of one request; `fresh` asks for a new connection.
+
+        Raises ConnectionLost; OSError or TimeoutError when none can be opened.
+        """
+        lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}", f"content-length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        data = "\r\n".join((*lines, "", "")).encode("latin-1") + body
+        connection = (None if fresh else self._kept()) or await self._connect()
+        answer = await connection.request(data)
+        if connection.reusable:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    def close(self) -> None:
+        """Drop every idle connection."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _kept(self) -> Connection | None:
+        oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_SECONDS
+        while self._idle and (self._idle[0].idle_since < oldest or not self._idle[0].reusable):
+            self._idle.popleft().close()
+        return self._idle.pop() if self._idle else None
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._connect_timeout):
+            if self._socket_path is not None:
+                _, connection = await loop.create_unix_connection(Connection, self._socket_path)
+            else:
+                _, connection = await loop.create_connection(
+                    Connection, self._host, self._port, ssl=True if self._secure else None
+                )
+        return connection
