@@ -5,6 +5,7 @@ Written against ASGI 3 itself, since these lines run on every request.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _JSON: Header = (b"content-type", b"application/json")
+_MOST_DIGITS = 18
+"""Of a content length that is worth reading: Python refuses to read numbers of some thousand digits."""
 
 
 class HasFront(Protocol):
@@ -58,24 +61,35 @@ class FrontMiddleware:
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises PayloadTooLarge past `limit` bytes, before reading where its length is announced."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
+        if name == b"content-length" and _length(value) > limit:
             raise _too_large(limit)
-    message = await receive()
+    message = await _next_part(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return _within(body, limit)
     parts = [body]
     size = len(body)
     while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidInput("The client left before its request was complete.")
+        message = await _next_part(receive)
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
             raise _too_large(limit)
         parts.append(part)
     return b"".join(parts)
+
+
+async def _next_part(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise InvalidInput("The client left before its request was complete.")
+    return message
+
+
+def _length(value: bytes) -> float:
+    if not value.isdigit():
+        raise InvalidInput("The header content-length is not a number.")
+    return int(value) if len(value) <= _MOST_DIGITS else math.inf
 
 
 def _within(body: bytes, limit: int) -> bytes:

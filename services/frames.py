@@ -64,7 +64,7 @@ _decode_header = msgspec.msgpack.Decoder(FrameHeader).decode
 
 def encode_frame(model: str, version: str, tensors: Mapping[str, NDArray[np.generic]], request_id: str = "") -> bytes:
     """One frame as bytes. Tensors of a dtype that `DTYPES` does not list raise KeyError: a bug of the caller."""
-    arrays = [np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for array in tensors.values()]
+    arrays = [np.asarray(array, array.dtype.newbyteorder("<"), order="C") for array in tensors.values()]
     described = tuple(
         TensorHeader(name, _DATATYPES[array.dtype], array.shape) for name, array in zip(tensors, arrays, strict=True)
     )
@@ -85,7 +85,7 @@ def decode_frame(data: bytes) -> tuple[FrameHeader, dict[str, NDArray[np.generic
         raise InvalidInput("The body is not a tensor frame.")
     try:
         header = _decode_header(memoryview(data)[_PREFIX.size : start])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"The frame's header is malformed: {error}.") from None
     tensors: dict[str, NDArray[np.generic]] = {}
     for tensor in header.tensors:
@@ -106,4 +106,7 @@ def _tensor(data: bytes, tensor: TensorHeader, start: int) -> tuple[NDArray[np.g
     end = start + count * dtype.itemsize
     if end > len(data):
         raise InvalidInput(f"Tensor {tensor.name!r} declares more elements than the frame holds.", param=tensor.name)
-    return np.frombuffer(data, dtype, count, start).reshape(tensor.shape), end
+    try:
+        return np.frombuffer(data, dtype, count, start).reshape(tensor.shape), end
+    except ValueError:  # more dimensions than numpy has, or an empty one beside others past its reach
+        raise InvalidInput(f"Tensor {tensor.name!r} has an impossible shape.", param=tensor.name) from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -172,8 +173,7 @@ def test_arbitrary_bytes_raise_only_errors_of_ours(data: bytes) -> None:
     decode = rows_decoder()
     try:
         spec, request = decode(data)
-    except ServingError as error:
-        assert error.message
+    except ServingError:
         return
     assert all(len(as_row(row)) == len(spec.features) for row in request.rows)
 
@@ -181,7 +181,5 @@ def test_arbitrary_bytes_raise_only_errors_of_ours(data: bytes) -> None:
 @given(ALMOST_A_BODY.map(encoded), st.integers(0, 200), st.binary(max_size=3))
 def test_damaged_bodies_raise_only_errors_of_ours(data: bytes, at: int, damage: bytes) -> None:
     damaged = data[:at] + damage + data[at + len(damage) :]
-    try:
+    with contextlib.suppress(ServingError):
         rows_decoder()(damaged)
-    except ServingError as error:
-        assert error.message
