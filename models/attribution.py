@@ -37,8 +37,13 @@ def rank(spec: ModelSpec, row: Sequence[float], attributions: Attributions) -> t
     lines: dict[str, RankedAttribution] = {}
     for feature, value, contribution in zip(spec.features, row, attributions.contributions, strict=True):
         if feature.region is None:
-            lines[feature.name] = RankedAttribution(feature.name, float(value), feature.unit, contribution)
+            lines[feature.name] = RankedAttribution(feature.name, _readable(value), feature.unit, contribution)
         else:
             so_far = lines[feature.region].contribution if feature.region in lines else 0.0
             lines[feature.region] = RankedAttribution(feature.region, None, None, so_far + contribution)
     return tuple(sorted(lines.values(), key=lambda line: -abs(line.contribution)))
+
+
+def _readable(value: float) -> float:
+    """`value` to the seven digits that a float32 holds: 1.4 went into a row, 1.399999976 must not come out."""
+    return float(f"{value:.7g}")

@@ -60,7 +60,6 @@ _SEEN = 60_000
 _UNSEEN = 40_000
 _ROUNDS = 100
 _RISING = (
-    "amount_vs_usual",
     "distance_from_home_km",
     "payments_last_hour",
     "declined_last_day",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from models.attribution import RankedAttribution, rank
@@ -46,6 +47,11 @@ def test_contributions_that_cancel_in_a_region_stay_in_the_list(make_spec: Calla
         features=tuple(Feature(name=name, description=name, low=0, high=1, region="left") for name in "ab")
     )
     assert rank(spec, [0.0, 1.0], attributions(-1.0, 1.0)) == (RankedAttribution("left", None, None, 0.0),)
+
+
+def test_values_of_a_float32_row_read_as_they_were_written(make_spec: Callable[..., ModelSpec]) -> None:
+    ranked = rank(make_spec(), np.array([1.4, 70.3], dtype=np.float32).tolist(), attributions(2.0, 1.0))
+    assert [line.value for line in ranked] == [1.4, 70.3]
 
 
 def test_a_row_of_the_wrong_width_is_refused(make_spec: Callable[..., ModelSpec]) -> None:
