@@ -211,11 +211,13 @@ class FakeDependency:
         self.name = name
         self.status: dict[str, Any] | bytes | Exception = status or {"state": "ready"}
         self.probes = 0
+        self.probed = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def probe(self) -> bytes:
         self.probes += 1
+        self.probed.set()
         await self.gate.wait()
         if isinstance(self.status, Exception):
             raise self.status

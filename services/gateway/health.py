@@ -63,10 +63,11 @@ class HealthMonitor:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._looking):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def last(self, name: str) -> Health:
         """How `name` was when last seen."""
@@ -104,10 +105,11 @@ class HealthMonitor:
         try:
             detail = msgspec.json.decode(await self._dependencies[name].probe(), type=dict[str, Any])
             health = Health(str(detail.get("state", "ready")), detail.get("reason"), detail)
-        except (ServingError, msgspec.DecodeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the watch goes on
             self._misses[name] += 1
-            health = Health("down" if name in self._once_up else "starting", str(error))
-            if not self._seen[name].ready or self._misses[name] >= _MISSES_UNTIL_DOWN or "not running" in str(error):
+            reason = error.message if isinstance(error, ServingError) else "What it said of itself cannot be read."
+            health = Health("down" if name in self._once_up else "starting", reason)
+            if not self._seen[name].ready or self._misses[name] >= _MISSES_UNTIL_DOWN or "not running" in reason:
                 self._seen[name] = health
             return health
         self._misses[name] = 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _VALIDATION = re.compile(r"'loc': 'body\.([^']*)', 'msg': '([^']*)'")
 """How vLLM prints the errors of its pydantic models inside a message."""
 
-_TYPES = {
+_TYPES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "invalid_request_error",
     HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.FORBIDDEN: "permission_error",
@@ -41,7 +41,7 @@ def normalised(status: int, body: bytes, path: str) -> tuple[int, bytes]:
     message, param = _vllm_words(body)
     if message == "Not Found":
         message = f"The model that is served does not offer {path}."
-    status = HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(status)
+    status = HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else status
     code = "model_not_found" if status == HTTPStatus.NOT_FOUND else "invalid_input"
     return status, _encode(message, status, param, code)
 
@@ -50,7 +50,7 @@ def _vllm_words(body: bytes) -> tuple[str, str | None]:
     """Message and parameter of one of vLLM's error bodies: OpenAI's shape, FastAPI's `detail`, or neither."""
     try:
         decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "The request was refused.", None
     error = decoded.get("error", decoded) if isinstance(decoded, dict) else decoded
     if not isinstance(error, dict):
@@ -63,14 +63,15 @@ def _vllm_words(body: bytes) -> tuple[str, str | None]:
 
 
 def _words(detail: Any) -> str:
-    if isinstance(detail, list):
+    if isinstance(detail, list) and detail:
         return "; ".join(_words(part) for part in detail)
     if isinstance(detail, dict):
-        where = ".".join(str(part) for part in detail.get("loc", ()) if part != "body")
+        place = detail.get("loc")
+        where = ".".join(str(part) for part in place if part != "body") if isinstance(place, list) else ""
         return f"{where}: {detail.get('msg', detail)}" if where else str(detail.get("msg", detail))
     return str(detail) if detail else "The request was refused."
 
 
 def _encode(message: str, status: int, param: Any, code: str) -> bytes:
-    kind = _TYPES.get(HTTPStatus(status), "api_error")
+    kind = _TYPES.get(status, "api_error")
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
