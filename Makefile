@@ -1,10 +1,11 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (for pytest and the benchmark), PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (for pytest and the benchmark), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
 HOST ?= 127.0.0.1
 DEVICE ?=
 ARGS ?=
+PEERS ?=
 UPGRADE ?=
 
 export BENTOML_HOME ?= $(CURDIR)/.tandem/bentoml
@@ -17,18 +18,22 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train bento lock docs clean
+.PHONY: help serve test bench check format train bento lock docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 serve: ## set up and serve everything on PORT (3000); DEVICE=gpu for a GPU machine
 	@$(setup) --models --device "$(DEVICE)"
-	@$(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --device "$(DEVICE)"
+	@exec $(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --device "$(DEVICE)"
 
 test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 	@$(setup) --models --dev
-	@$(python) -m scripts.test $(ARGS)
+	@exec $(python) -m scripts.test $(ARGS)
+
+bench: ## measure against other servers; PEERS=all or names, ARGS=--quick for a trial
+	@$(setup) --models --dev
+	@$(python) -m scripts.bench $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 check: ## lint, formatting and types
 	@$(setup) --dev
