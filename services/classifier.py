@@ -6,7 +6,7 @@ Both feed the same engines.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import bentoml
@@ -16,7 +16,7 @@ from models import store
 from services import bentoml_patches
 from services.asgi import use_front
 from services.classifier_hop import HopApp
-from services.engine_runner import EngineRunner
+from services.engine_runner import EngineRunner, Executors
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
 from services.settings import load_settings
 
@@ -61,11 +61,22 @@ class Classifier:
 
     def __init__(self) -> None:
         threads = load_settings().classifier.threads
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        executors = Executors.create()
         self.runners = {
-            spec.name: EngineRunner(store.load(spec.name, spec.version, threads=threads), executor)
+            spec.name: EngineRunner(store.load(spec.name, spec.version, threads=threads), executors)
             for spec in store.list_specs()
         }
+        self._warming: asyncio.Task[None] | None = None
+        settle_garbage_collector()
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Get ready for explanations in the background: predictions do not wait for the imports."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        for runner in self.runners.values():
+            await runner.warm_up()
         settle_garbage_collector()
 
     def front(self, fallback: ASGIApp) -> ASGIApp:

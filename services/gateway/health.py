@@ -42,6 +42,13 @@ class Health(msgspec.Struct, frozen=True):
         return self.state == "ready"
 
 
+_NOT_READY = {
+    "starting": ("is still starting", 5),
+    "failed": ("could not start; /readyz says why", 30),
+    "down": ("is down and being restarted", 2),
+}
+"""What clients are told for each state, and the seconds after which asking again makes sense."""
+
 _NOT_SEEN = Health("starting", "It has not answered yet.")
 
 
@@ -74,13 +81,11 @@ class HealthMonitor:
         return self._seen[name]
 
     def require(self, name: str) -> None:
-        """Raises Unavailable, with the reason, unless `name` took requests when last seen."""
+        """Raises Unavailable unless `name` took requests when last seen. Clients hear how it is; `/readyz` says why."""
         health = self._seen[name]
         if not health.ready:
-            raise Unavailable(
-                f"The {self._dependencies[name].name} is {health.state}: {health.reason}",
-                retry_after=5 if health.state == "starting" else 2,
-            )
+            words, retry_after = _NOT_READY.get(health.state, _NOT_READY["down"])
+            raise Unavailable(f"The {self._dependencies[name].name} {words}.", retry_after=retry_after)
 
     async def look(self) -> dict[str, Health]:
         """How every dependency is now. Concurrent callers share one look."""

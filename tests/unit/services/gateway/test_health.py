@@ -26,7 +26,7 @@ def unavailable(monitor: HealthMonitor, name: str) -> Unavailable:
 async def test_nothing_is_ready_before_the_first_look() -> None:
     monitor, *_ = make()
     error = unavailable(monitor, "llm")
-    assert error.message == "The language model is starting: It has not answered yet."
+    assert error.message == "The language model is still starting."
     assert error.headers() == {"retry-after": "5"}
 
 
@@ -34,7 +34,7 @@ async def test_from_starting_to_ready_to_down_and_back() -> None:
     monitor, _, llm = make()
     llm.status = {"state": "starting", "reason": "Loading the weights."}
     assert (await monitor.look())["llm"].state == "starting"
-    assert unavailable(monitor, "llm").message == "The language model is starting: Loading the weights."
+    assert unavailable(monitor, "llm").message == "The language model is still starting."
     monitor.require("classifier")
 
     llm.status = {"state": "ready", "model": "tandem-mini"}
@@ -63,7 +63,7 @@ async def test_failed_start_says_why() -> None:
     monitor, _, llm = make()
     llm.status = {"state": "failed", "reason": "Out of memory."}
     await monitor.look()
-    assert unavailable(monitor, "llm").message == "The language model is failed: Out of memory."
+    assert unavailable(monitor, "llm").message == "The language model could not start; /readyz says why."
 
 
 async def test_busy_dependency_is_given_three_looks() -> None:
@@ -92,7 +92,7 @@ async def test_answer_that_cannot_be_read_is_a_miss(status: bytes | Exception) -
     classifier.status = status
     for _ in range(3):
         assert (await monitor.look())["classifier"].state == "down"
-    assert unavailable(monitor, "classifier").message.startswith("The Classifier is down: ")
+    assert unavailable(monitor, "classifier").message.startswith("The Classifier is down")
     classifier.status = {"state": "ready"}
     assert (await monitor.look())["classifier"].ready
 
