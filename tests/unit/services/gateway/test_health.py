@@ -78,7 +78,8 @@ async def test_busy_dependency_is_given_three_looks() -> None:
             classifier.status = {"state": "ready"}
             await monitor.look()
     await monitor.look()
-    assert unavailable(monitor, "classifier").message.endswith("down: The Classifier does not answer.")
+    assert unavailable(monitor, "classifier").message == "The Classifier is down and being restarted."
+    assert monitor.last("classifier").reason == "The Classifier does not answer."
 
 
 @pytest.mark.parametrize(
