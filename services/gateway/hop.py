@@ -109,16 +109,16 @@ class ConnectionPool:
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, fresh: bool = False
     ) -> tuple[int, bytes]:
-        """Status and body of one request; `fresh` asks for a new connection.
+        """Status and body of one request; `fresh` asks for a new connection, which is not kept either.
 
-        Raises ConnectionLost; OSError or TimeoutError when none can be opened.
+        Raises ConnectionLost; OSError when none can be opened.
         """
         lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         data = "\r\n".join((*lines, "", "")).encode("latin-1") + body
         connection = (None if fresh else self._kept()) or await self._connect()
         answer = await connection.request(data)
-        if connection.reusable:
+        if connection.reusable and not fresh:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
@@ -132,17 +132,24 @@ class ConnectionPool:
 
     def _kept(self) -> Connection | None:
         oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_SECONDS
-        while self._idle and (self._idle[0].idle_since < oldest or not self._idle[0].reusable):
+        while self._idle and self._idle[0].idle_since < oldest:
             self._idle.popleft().close()
-        return self._idle.pop() if self._idle else None
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+        return None
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._connect_timeout):
-            if self._socket_path is not None:
-                _, connection = await loop.create_unix_connection(Connection, self._socket_path)
-            else:
-                _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=True if self._secure else None
-                )
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                if self._socket_path is not None:
+                    _, connection = await loop.create_unix_connection(Connection, self._socket_path)
+                else:
+                    _, connection = await loop.create_connection(
+                        Connection, self._host, self._port, ssl=True if self._secure else None
+                    )
+        except TimeoutError:  # not to be taken for the caller's own deadline
+            raise ConnectionError("No connection was made in time.") from None
         return connection

@@ -19,6 +19,7 @@ from services.classifier import Classifier
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
+from services.gateway.binding import asked_host, check_binding
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
@@ -90,6 +91,12 @@ class Gateway:
         spec, request = self._native.decode_row(_body(model=model, row=row, version=version))
         async for piece in self._dataplane.explain_stream(spec, as_row(request.row)):
             yield piece
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Runs once, before anything is served: what must not be served ends the start with a sentence."""
+        check_binding(asked_host(), load_settings())
 
     @bentoml.on_startup
     async def start(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -97,44 +97,41 @@ class Upstream:
         *,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        idle_timeout: float | None,
+        idle_timeout: float,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request, its answer still to be read. Leaving the context early closes the connection, which is how
         the dependency learns that nobody waits.
 
-        Raises Unavailable when it cannot be reached, DeadlineExceeded when the head of the answer stays out longer
-        than `idle_timeout` seconds. Errors while the body is read are aiohttp's.
+        Raises Unavailable when it cannot be reached or breaks off, DeadlineExceeded when nothing comes for longer than
+        `idle_timeout` seconds. The body's reader sees aiohttp's own errors; those it lets pass become one of the two.
         """
-        response = await self._send(method, path, body, headers, idle_timeout)
+        response: aiohttp.ClientResponse | None = None
         try:
+            response = await self._send(method, path, body, headers, idle_timeout)
             yield response
+        except aiohttp.ConnectionTimeoutError:
+            raise Unavailable(f"The {self.name} cannot be reached.") from None
+        except aiohttp.ServerTimeoutError:
+            raise DeadlineExceeded(f"The {self.name} sent nothing for {idle_timeout:g} s.") from None
+        except aiohttp.ClientError:
+            problem = "is not running" if response is None else "broke off while it answered"
+            raise Unavailable(f"The {self.name} {problem}.") from None
         finally:
-            response.close() if not response.content.at_eof() else response.release()
+            if response is not None:
+                response.close() if not response.content.at_eof() else response.release()
 
     async def _send(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float | None
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float
     ) -> aiohttp.ClientResponse:
         assert self._pooled is not None
         assert self._fresh is not None
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=idle_timeout)
-        url = self._base + path
+        options: dict[str, Any] = {"data": body, "headers": headers, "timeout": timeout, "allow_redirects": False}
         try:
-            return await self._pooled.request(method, url, data=body, headers=headers, timeout=timeout)
-        except aiohttp.ServerTimeoutError:
-            raise self._too_late(idle_timeout) from None
+            return await self._pooled.request(method, self._base + path, **options)
         except _LOST:
             await self.probe()
-        try:
-            return await self._fresh.request(method, url, data=body, headers=headers, timeout=timeout)
-        except aiohttp.ServerTimeoutError:
-            raise self._too_late(idle_timeout) from None
-        except _LOST:
-            raise Unavailable(f"The {self.name} is not running.") from None
-
-    def _too_late(self, idle_timeout: float | None) -> Unavailable | DeadlineExceeded:
-        if idle_timeout is None:
-            return Unavailable(f"The {self.name} cannot be reached.")
-        return DeadlineExceeded(f"The {self.name} sent nothing for {idle_timeout:g} s.")
+        return await self._fresh.request(method, self._base + path, **options)
 
     def _session(self, *, keep_alive: bool) -> aiohttp.ClientSession:
         options: dict[str, object] = {"limit": 0}

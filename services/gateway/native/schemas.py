@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"^(?P<problem>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
-_KINDS = {"object": "an object", "array": "an array", "float": "a number", "int": "an integer", "str": "a string", "bool": "a boolean"}
+_KINDS = {
+    "object": "an object",
+    "array": "an array",
+    "float": "a number",
+    "int": "an integer",
+    "str": "a string",
+    "bool": "a boolean",
+}
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on bytes that are no JSON."""
@@ -52,8 +59,8 @@ class RequestDecoder(Generic[Body]):
         """`field` holds a list of at most `max_rows` rows, or one row when that is None."""
         self._specs = {spec.name: spec for spec in specs}
         bodies = tuple(_body_type(spec, field, max_rows) for spec in specs)
-        self._decode = msgspec.json.Decoder(Union[(*bodies, _NoModel)]).decode  # noqa: UP007 - built at run time
-        self._served = {body: spec for body, spec in zip(bodies, specs, strict=True)}
+        self._decode = msgspec.json.Decoder(Union[(*bodies, _NoModel)]).decode
+        self._served = dict(zip(bodies, specs, strict=True))
 
     def __call__(self, data: bytes) -> tuple[ModelSpec, Body]:
         """The model that is asked for, and its body. Raises InvalidInput or ModelNotFound."""

@@ -1,0 +1,37 @@
+"""Where the gateway may listen: beyond this machine only with keys, or when its owner says so."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml.exceptions import BentoMLConfigException
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+
+def asked_host() -> str:
+    """The address that `bentoml serve` was told to listen on: its option, else BentoML's configuration."""
+    context = click.get_current_context(silent=True)
+    option = context.params.get("host") if context else None
+    return str(option or BentoMLContainer.http.host.get())
+
+
+def check_binding(host: str, settings: Settings) -> None:
+    """Raises BentoMLConfigException when `host` is reachable from other machines and nothing guards it."""
+    if settings.auth == "off" or _is_loopback(host):
+        return
+    raise BentoMLConfigException(
+        f"Tandem would listen on {host}, where other machines reach it, and no keys are configured. "
+        "Listen on 127.0.0.1 (`--host 127.0.0.1`), or set TANDEM_AUTH=off if something else keeps strangers out."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

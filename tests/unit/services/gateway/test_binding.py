@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+from bentoml.exceptions import BentoMLConfigException
+
+from services.gateway.binding import check_binding
+from services.settings import Settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_loopback_may_be_open(host: str) -> None:
+    check_binding(host, Settings())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "tandem.example"])
+def test_beyond_loopback_is_refused_with_what_to_do(host: str) -> None:
+    with pytest.raises(BentoMLConfigException, match=f"listen on {host}.*TANDEM_AUTH=off"):
+        check_binding(host, Settings())
+    check_binding(host, Settings(auth="off"))
