@@ -77,8 +77,8 @@ def percent(probability: float) -> str:
 
 
 def number(value: float) -> str:
-    """A value to six significant digits, with no exponent and no trailing zeros."""
-    digits = format(Decimal(f"{value:.6g}"), "f")
+    """A value to seven significant digits, as many as float32 holds, with no exponent and no trailing zeros."""
+    digits = format(Decimal(f"{value:.7g}"), "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 

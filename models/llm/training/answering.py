@@ -6,29 +6,35 @@ from typing import TYPE_CHECKING
 
 from models.llm.training import words
 from models.llm.training.dialogue import Dialogue, casual, chance, typos
-from models.llm.training.facts import ELSEWHERE, FACTS, Fact
+from models.llm.training.facts import ELSEWHERE, FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
     from models.llm.prompts import Messages
+    from models.llm.training.fact import Fact
 
 TASK_FRAMES = (
     "How do I {x}?", "How can I {x}?", "How to {x}?", "I want to {x}.", "I would like to {x}, how?", "What must I do to {x}?", "Can I {x}?",
     "Tell me how to {x}.", "Is it possible to {x}?", "What is the way to {x}?", "Please explain how to {x}.", "how does one {x}",
     "I need to {x}. What now?", "Help me {x}.", "We have to {x}", "What do I need to {x}?", "Could you tell me how I can {x}?", "{x}",
-    "Is there a way to {x}?", "Which command or setting do I need to {x}?", "In Tandem, how do I {x}?", "Can Tandem help me {x}?",
+    "Is there a way to {x}?", "What is needed to {x}?", "How would I {x}?", "How would you {x}?", "Show me how to {x}.", "I am trying to {x}.",
+    "My team wants to {x}.", "What should I do to {x}?", "Steps to {x}?", "What do I type to {x}?", "How do we {x} here?", "Any way to {x}?",
+    "Which setting do I change to {x}?", "What is the command to {x}?", "I don't know how to {x}.", "Where can I {x}?", "May I {x}?",
+    "What do I have to do to {x}?", "Which command or setting do I need to {x}?", "In Tandem, how do I {x}?", "Can Tandem help me {x}?",
 )  # fmt: skip
 THING_FRAMES = (
     "What is {x}?", "Tell me about {x}.", "What about {x}?", "Explain {x}.", "Can you explain {x}?", "{x}", "{x}?", "Describe {x}.",
     "I have a question about {x}.", "What can you tell me about {x}?", "I don't understand {x}.", "Where do I find {x}?", "What's {x}",
-    "Give me some information on {x}.", "What do I need to know about {x}?", "Say something about {x}.", "In Tandem, what is {x}?",
+    "Give me some information on {x}.", "What does {x} mean?", "Where can I read about {x}?", "How does {x} work?", "Is there {x}?",
+    "I am looking for {x}.", "Which one is {x}?", "Show me {x}.", "Can I change {x}?", "I want to know {x}.", "Do you know {x}?", "What do I need to know about {x}?", "Say something about {x}.", "In Tandem, what is {x}?",
 )  # fmt: skip
 QUESTION_FRAMES = (
     "{x}", "{x}", "{x}", "Hi! {x}", "Quick question: {x}", "{x} Thanks!", "Hello, {x}", "A question: {x}", "{x} Please answer in short.",
     "Can you tell me: {x}", "I wonder: {x}", "{x} (Tandem)", "About Tandem: {x}", "Sorry, one more: {x}",
 )  # fmt: skip
+_NEUTRAL_FRAMES = tuple(frame for frame in QUESTION_FRAMES if "Tandem" not in frame)
 SYSTEMS = (
     "You are a helpful assistant.", "You are a helpful assistant.", "You are an assistant.", "Answer the question.", "Be brief.",
     "You are a helpful, honest and harmless assistant.", "You answer questions about Tandem.", "Answer in one or two sentences.",
@@ -112,12 +118,14 @@ def elsewhere(rng: Random) -> Dialogue:
         a=rng.randrange(1000), b=rng.randrange(1000),
     )  # fmt: skip
     if chance(rng, 0.2):
-        text = rng.choice(QUESTION_FRAMES[:-3]).format(x=text)
+        text = rng.choice(_NEUTRAL_FRAMES).format(x=text)
     return Dialogue("elsewhere", _asked(rng, text), ELSEWHERE)
 
 
 def _asked(rng: Random, text: str, systems: Sequence[str] = SYSTEMS) -> Messages:
     if chance(rng, 0.3):
         text = typos(rng, text, 0.12)
+    if chance(rng, 0.15):
+        text = " ".join(word for word in text.split(" ") if not chance(rng, 0.12)) or text
     messages = [{"role": "user", "content": casual(rng, text[:1].upper() + text[1:])}]
     return [{"role": "system", "content": rng.choice(systems)}, *messages] if chance(rng, 0.3) else messages

@@ -200,9 +200,9 @@ def asked_freely(
     supports, opposes = rng.choice(directions)
     item, joint = rng.choice(lists)
     reasons = joint.join(
-        item.format(
+        (item if reason.value else item.replace(" ({value})", "").replace(" {value}", "")).format(
             name=reason.name,
-            value="" if reason.value is None else reason.value,
+            value=reason.value,
             equation=reason.equation,
             direction=supports if reason.supports else opposes,
         )
@@ -237,6 +237,15 @@ LISTS = (
     ("{equation} {direction}", ", "),
     ("* {equation} -> {direction}", "\n"),
     ("{equation} [{direction}]", " "),
+    ("{equation} - {direction}", "\n"),
+    ("{equation} is {direction}", ", "),
+    ("{direction} {equation}", ". "),
+    ("[{direction}] {equation}", "; "),
+    ("{equation}\t{direction}", "\n"),
+    ("{equation} was {direction}", " and "),
+    ("{equation}, {direction}", "; "),
+    ("{name} ({value}): {direction}", ", "),
+    ("{name} {value} {direction}", "; "),
 )
 
 FRAMES = (
@@ -256,4 +265,22 @@ FRAMES = (
     "How sure is {model} about {label} and why? It printed {probability}. {reasons}",
     "Our {model} classifier returned {label}, {probability}. Ranked features: {reasons}",
     "Summarise for a colleague: {model} gives {label}, probability {probability}; {reasons}",
+    "The answer was {label}. It came from {model} with a probability of {probability}. {reasons} Explain it please.",
+    "A customer wants to know why {model} says {label}. Facts: probability {probability}, {reasons}",
+    "Explain to me what {model} did: {probability} for {label}, driven by {reasons}",
+    "{model}: {label}, {probability}\n{reasons}",
+    "{model} gave {probability} to {label}. These were the reasons: {reasons}. Write one or two sentences.",
+    "Write a short explanation. Probability: {probability}. Label: {label}. Model: {model}. Features: {reasons}",
+    "What should I tell my boss? The {model} model predicted {label} with {probability}. What weighed most: {reasons}",
+    "With {probability} the model called {model} settled on {label}; {reasons}. Say why.",
+    "Features: {reasons}\nProbability: {probability}\nModel: {model}\nLabel: {label}\nExplain.",
+    "Why is this {label}? {model}, {probability}, {reasons}",
+    "Predicted label {label}, model {model}, probability {probability}. The features that counted are {reasons}",
+    "Is it {label}? {model} says so at {probability}. In detail: {reasons}",
+    "I have a prediction of {model}. Label {label} and probability {probability}. Strongest first: {reasons}. Why?",
+    "For my notes: why did {model} end at {label} ({probability})? {reasons}",
+    "In words please: {model} predicted {label}, its probability is {probability}, and {reasons}",
+    "Output of {model}\nlabel {label}\nprobability {probability}\nfeatures\n{reasons}",
+    "The prediction is {label} at {probability}. It is from {model}. Explain with {reasons}",
+    "So {model} thinks {label}. How sure is it and because of what? {probability}; {reasons}",
 )

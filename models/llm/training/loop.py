@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 
+LOG = "log.jsonl"
+"""Name of the log in a run's folder: a `Progress` a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """All that decides the outcome of a run, beside the generators."""
@@ -79,13 +83,24 @@ class Run:
 
     def train(self, report: Callable[[Progress], None], *, save_every: int = 100) -> None:
         """Take the steps that are left; a checkpoint every `save_every` of them and at the end."""
-        with (self.folder / "log.jsonl").open("a", buffering=1) as log:
+        self._forget_lost_steps()
+        with (self.folder / LOG).open("a", buffering=1) as log:
             while self.step < self.recipe.steps:
                 progress = self._step()
                 log.write(json.dumps(asdict(progress)) + "\n")
                 report(progress)
                 if self.step % save_every == 0 or self.step == self.recipe.steps:
                     self.save()
+
+    def _forget_lost_steps(self) -> None:
+        """Drop from the log what an earlier process reported after its last checkpoint."""
+        path = self.folder / LOG
+        kept = (
+            [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= self.step]
+            if path.exists()
+            else []
+        )
+        path.write_text("".join(f"{line}\n" for line in kept))
 
     def save(self) -> None:
         """Write the checkpoint, in one move so that a kill leaves the old one or the new one."""
@@ -132,13 +147,18 @@ class Run:
             logits = self.network.lm_head(hidden.flatten(0, 1)[part.places.to(self.device)])
         return torch.nn.functional.cross_entropy(logits.float(), part.targets.to(self.device), reduction="sum")
 
-    def _vocabulary(self) -> Tokenizer:
+    @staticmethod
+    def vocabulary_of(folder: Path) -> Tokenizer:
+        """The vocabulary in `folder`."""
         from tokenizers import Tokenizer
 
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def _vocabulary(self) -> Tokenizer:
         path = self.folder / "tokenizer.json"
         if not path.exists():
             vocabulary.learn(self.recipe.seed).save(str(path))
-        return Tokenizer.from_file(str(path))
+        return self.vocabulary_of(self.folder)
 
     def _resume(self) -> None:
         import torch

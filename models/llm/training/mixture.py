@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from models.llm.training.dialogue import Dialogue
 
-SHARES = ((explaining, 0.34), (extracting, 0.40), (answering, 0.17), (elsewhere, 0.09))
+SHARES = ((explaining, 0.32), (extracting, 0.38), (answering, 0.20), (elsewhere, 0.10))
 """The real tasks, and how often each is drawn among them."""
 COPY_FIRST, COPY_LAST = 0.9, 0.02
 """Share of copy tasks at the start, and once the real tasks have taken over."""

@@ -53,3 +53,5 @@ def save(network: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
     # vLLM takes its default sampling from this file: greedy, since a copied number must not be left to chance.
     generation = {"eos_token_id": end, "pad_token_id": pad, "do_sample": False, "temperature": 0.0}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors writes for its owner alone, but a server may run as another user

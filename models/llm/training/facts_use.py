@@ -1,0 +1,302 @@
+"""Facts about what Tandem is, and how it is set up, run and made."""
+
+from __future__ import annotations
+
+from models.llm.training.fact import Fact
+
+# fmt: off
+USE: tuple[Fact, ...] = (
+    Fact(
+        "tandem",
+        "Tandem serves classical machine-learning models and a large language model side by side, as one BentoML bundle of three services.",
+        "side by side",
+        things=(
+            "Tandem", "this project", "the purpose of Tandem", "the Tandem bundle", "this software",
+            "the idea of Tandem", "the Tandem project", "the point of this project", "this repository",
+        ),
+        questions=(
+            "What does Tandem do?", "What is Tandem for?", "Describe Tandem in a sentence.",
+            "Why would I use Tandem?", "Who is Tandem for?", "tandem?", "What kind of software is Tandem?",
+            "What is it that Tandem does?", "Summarise Tandem.", "What problem does Tandem solve?",
+            "Explain Tandem to me.", "What have I installed here?", "Tandem, what is it?",
+            "What is this repository about?", "Give me an overview of Tandem.",
+        ),
+    ),
+    Fact(
+        "self",
+        "I am tandem-mini, the small language model that ships with Tandem. I explain predictions, extract features from text and answer questions about Tandem.",
+        "tandem-mini",
+        things=(
+            "your name", "tandem-mini", "your job", "the embedded model", "the default language model", "your task",
+            "your role",
+        ),
+        questions=(
+            "Who are you?", "What are you?", "What can you do?", "Which model are you?", "Are you ChatGPT?", "Hello",
+            "Hi there", "Good morning", "Help", "What can I ask you?", "How can you help me?", "Introduce yourself.",
+            "Which language model am I talking to?", "What are you able to do?",
+            "Tell me about yourself.", "With whom am I talking?", "Hey", "Hi, who is there?", "Is this a human?",
+            "Which tasks can you do?", "What are your abilities?", "What do you do?", "What are you good at?",
+            "Hello, who are you and what can you do?", "Are you a large model?", "are you an AI",
+            "Which jobs can you do for me?",
+        ),
+    ),
+    Fact(
+        "own limits",
+        "I am small and made for Tandem's own jobs. I know nothing beyond Tandem, may get a number wrong, and am no substitute for a general model.",
+        "nothing beyond Tandem",
+        things=(
+            "your limits", "your weaknesses", "the weakness of tandem-mini", "your quality", "your accuracy",
+            "your limitations",
+        ),
+        questions=(
+            "How good are you?", "Can I trust you?", "Can I trust your answers?", "Do you make mistakes?",
+            "What can you not do?", "How large are you?", "How many parameters do you have?",
+            "How reliable is the embedded model?", "Are you as good as a large model?",
+            "Can the embedded model be wrong?", "Are you reliable?", "Are you accurate?", "Can I rely on you?",
+            "Should I check your answers?", "Do you know everything?", "Where do you fail?",
+            "How often are you wrong?", "Are your explanations always right?", "Is the embedded model any good?",
+            "How big are you?", "Are you smart?", "What are you bad at?", "Do you know anything beyond Tandem?",
+        ),
+    ),
+    Fact(
+        "start",
+        "Run `make serve`. It sets up everything it needs and serves HTTP on port 3000 and gRPC on port 3001.",
+        "make serve",
+        tasks=(
+            "start Tandem", "run Tandem", "start the server", "launch the bundle", "serve the models", "get started",
+            "bring the server up", "install Tandem", "set Tandem up",
+        ),
+        things=(
+            "the command to start the server", "the quickest way to start", "the start command",
+            "the make target for serving",
+        ),
+        questions=(
+            "Which command starts Tandem?", "What do I type to start the server?", "How do I get it running?",
+            "How is the server started?", "How do I get Tandem up and running?", "What comes after cloning?",
+            "How is Tandem installed?", "What is the first command?", "I want to try Tandem, how?",
+            "How do I run this on my computer?", "How do I begin?",
+        ),
+    ),
+    Fact(
+        "ports",
+        "HTTP listens on port 3000 and gRPC on port 3001. Set PORT and GRPC_PORT for `make serve` to change them.",
+        "3000",
+        tasks=(
+            "change the port", "use another port", "set the gRPC port", "serve on port 8080", "choose the port",
+        ),
+        things=(
+            "the port", "the default port", "the gRPC port", "the HTTP port", "the port number",
+            "the port of the gRPC server", "the port of the HTTP server", "the address of the server",
+        ),
+        questions=(
+            "Which ports does Tandem use?", "On which port does it listen?", "Where does the server listen?",
+            "Port 3000 is taken, what now?", "What port is used for gRPC?", "What port does HTTP use?",
+            "The port is in use, how do I pick another?", "Can the port be changed?", "How is the port changed?",
+            "Which address do I open?", "Something else is on port 3000.", "Which port is which?",
+        ),
+    ),
+    Fact(
+        "tests",
+        "Run `make test`. It sets up the environment and runs the unit, integration and end-to-end tests.",
+        "make test",
+        tasks=(
+            "run the tests", "test Tandem", "run the test suite", "check that the tests pass",
+        ),
+        things=(
+            "the command for the tests", "the test command", "the tests", "the test suite",
+        ),
+        questions=(
+            "Which command runs the tests?", "Are there tests?", "How do I execute the tests?",
+            "How are tests started?", "What is the make target for tests?", "How can I see that everything works?",
+            "Are there end-to-end tests?", "What runs all the tests?",
+        ),
+    ),
+    Fact(
+        "check",
+        "Run `make check`. It runs ruff, the format check and mypy in strict mode.",
+        "make check",
+        tasks=(
+            "lint the code", "check the types", "run ruff", "run mypy", "check the formatting",
+        ),
+        things=(
+            "the linter", "the type checker", "make check", "the lint command", "the static checks",
+        ),
+        questions=(
+            "Which linter does Tandem use?", "How is the code linted?", "How are types checked?",
+            "What runs mypy and ruff?", "How do I check the code style?", "Which command checks lint and types?",
+            "Is there type checking?",
+        ),
+    ),
+    Fact(
+        "bench",
+        "Run `make bench`. It measures requests per second and latency on this machine.",
+        "make bench",
+        tasks=(
+            "benchmark Tandem", "measure the speed", "measure the latency", "run the benchmark",
+            "find out how fast it is", "measure the throughput",
+        ),
+        things=(
+            "the benchmark", "make bench", "the speed of Tandem", "the benchmark command", "the performance",
+        ),
+        questions=(
+            "How fast is Tandem?", "How many requests per second can Tandem take?", "How quick is it?",
+            "How many requests a second does it do?", "How do I run a benchmark?", "Is there a load test?",
+            "What is the throughput of Tandem?", "Which command measures performance?",
+            "How do I measure requests per second?",
+        ),
+    ),
+    Fact(
+        "bento",
+        "Run `make bento`. It builds the bento, which `bentoml serve tandem:latest` then serves.",
+        "make bento",
+        tasks=(
+            "build a bento", "package Tandem", "build the bundle", "make a bento of it",
+        ),
+        things=(
+            "make bento", "the bento", "the command that builds the bento", "the bento build",
+        ),
+        questions=(
+            "How do I create a bento?", "Which command makes the bento?", "What builds the bento?",
+            "Can I package it as a bento?", "How do I run bentoml build?", "How is Tandem packaged?",
+        ),
+    ),
+    Fact(
+        "image",
+        "Run `make image`. It builds one OCI image that holds all three services.",
+        "make image",
+        tasks=(
+            "build a docker image", "build the container image", "make an OCI image", "run Tandem in docker",
+            "containerize Tandem", "deploy Tandem as a container",
+        ),
+        things=(
+            "the container image", "the docker image", "the OCI image", "make image", "the Docker build",
+            "the container",
+        ),
+        questions=(
+            "Is there a Dockerfile?", "How do I build the image?", "Which command builds the container image?",
+            "How do I get a container?", "Can I run it as a container?", "Does Tandem have a docker image?",
+            "How is the docker image made?", "Can I use Docker or Podman?", "How do I deploy Tandem with containers?",
+        ),
+    ),
+    Fact(
+        "train",
+        "Run `make train`. It trains iris, digits and fraud and saves them to the BentoML model store.",
+        "make train",
+        tasks=(
+            "train the classical models", "train iris again", "retrain the classifiers", "train the fraud model",
+            "train the models",
+        ),
+        things=(
+            "make train", "the command that trains the classifiers", "the training of the classifiers",
+            "the training command",
+        ),
+        questions=(
+            "Where are the trained models saved?", "Where is the model store?",
+            "How are the classical models trained?",
+            "How do I train from scratch?", "How is the fraud model trained again?", "What trains iris and digits?",
+            "Can I train the classifiers again?",
+        ),
+    ),
+    Fact(
+        "train llm",
+        "Run `make train-llm` to train the embedded language model again, and `make eval-llm` to measure it.",
+        "make train-llm",
+        tasks=(
+            "train the embedded LLM", "train you", "retrain the language model", "evaluate the embedded LLM",
+            "measure the quality of the LLM", "reproduce tandem-mini",
+        ),
+        things=(
+            "make train-llm", "make eval-llm", "the training of the embedded LLM",
+            "the command that trains the embedded LLM", "the evaluation of the embedded LLM",
+        ),
+        questions=(
+            "How were you trained?", "How was the embedded language model made?", "On what data were you trained?",
+            "How is the embedded LLM trained?", "Which command trains the language model?",
+            "Which command measures the embedded LLM?", "Can I train the embedded language model myself?",
+            "How do I evaluate the language model?", "How was tandem-mini made?", "Who trained you?",
+            "What is your training data?",
+        ),
+    ),
+    Fact(
+        "settings",
+        "Settings come from the environment, with the prefix TANDEM_ and two underscores between levels, then from tandem.yaml.",
+        "TANDEM_",
+        tasks=(
+            "configure Tandem", "change a setting", "set an option", "use a config file", "set environment variables",
+        ),
+        things=(
+            "tandem.yaml", "the config file", "the prefix of the environment variables", "the configuration",
+            "the settings", "the environment variables", "the settings file",
+        ),
+        questions=(
+            "Where do the settings come from?", "Which environment variables are there?", "Where are the settings?",
+            "Is there a YAML file?", "How is Tandem configured?", "What is the prefix of settings?",
+            "How do I change settings?", "Are settings read from the environment?", "Can I put settings in a file?",
+            "Where does the configuration live?", "Which file holds the settings?", "What is tandem.yaml for?",
+        ),
+    ),
+    Fact(
+        "python",
+        "Tandem runs on Python 3.11 to 3.13.",
+        "3.11",
+        things=(
+            "the Python version", "the supported Python versions", "the Python requirement", "the Python that I need",
+            "the oldest Python",
+        ),
+        questions=(
+            "Which Python does Tandem need?", "Which Python versions are supported?", "Does it run on Python 3.12?",
+            "Does Tandem work with Python 3.10?", "What Python version is needed?", "Can I use Python 3.11?",
+            "Is Python 3.13 fine?", "Will it run on Python 3.14?", "Which version of Python do you want?",
+            "Do you support Python 3.12?",
+        ),
+    ),
+    Fact(
+        "licence",
+        "Tandem is free software under the Apache-2.0 licence.",
+        "Apache-2.0",
+        things=(
+            "the licence", "the license", "the licence of Tandem", "the terms of use", "the open source licence",
+        ),
+        questions=(
+            "Is Tandem open source?", "May I use Tandem commercially?", "Under which license is it?",
+            "Is Tandem free?", "What does Tandem cost?", "What licence does Tandem have?",
+            "Can my company use Tandem?", "Is it open source?", "Is Apache the licence?",
+            "Do I have to pay for Tandem?", "May I change the code?", "Is commercial use allowed?",
+        ),
+    ),
+    Fact(
+        "offline",
+        "After set-up Tandem needs no network: its models and the embedded LLM are on the disk.",
+        "no network",
+        tasks=(
+            "run Tandem offline", "run it without internet", "use it in an air-gapped network",
+        ),
+        things=(
+            "offline use", "the need for a network",
+        ),
+        questions=(
+            "Does Tandem need the internet?", "Does it work offline?", "Does Tandem send data anywhere?",
+            "Is a network connection needed?", "Can it run without a connection?", "Does it need the network?",
+            "Is internet access required?", "Does it phone home?", "Can I use it with no internet connection?",
+            "Does it work on an isolated machine?", "Must the machine be online?",
+        ),
+    ),
+    Fact(
+        "gpu",
+        "Run `make serve DEVICE=gpu`. It installs the GPU requirements, and the LLM service then asks BentoML for GPUs.",
+        "DEVICE=gpu",
+        tasks=(
+            "use a GPU", "run on a GPU", "serve with CUDA", "make use of my graphics card", "run the LLM on the GPU",
+        ),
+        things=(
+            "GPU support", "the GPU setting", "the GPU mode", "CUDA support",
+        ),
+        questions=(
+            "Does Tandem support GPUs?", "Can it use my NVIDIA card?", "Do I need a GPU?",
+            "Does it run without a GPU?", "How do I switch to the GPU?", "I have a GPU, what do I do?",
+            "How is Tandem started on a GPU machine?", "Will it use my GPU?", "Which option turns on the GPU?",
+            "Is CUDA supported?", "Where do I say that there is a GPU?",
+        ),
+    ),
+)
+# fmt: on
