@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scripts.bench import engines, machine, report, rounds, wrk
 from scripts.bench.catalogue import DEFAULT, select
-from scripts.bench.paths import RESULTS, WORK
+from scripts.bench.paths import RESULTS, ROOT, WORK
 from scripts.bench.samples import Load
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; the exit status."""
     options = parse(arguments)
+    os.environ.setdefault("BENTOML_HOME", str(ROOT / ".tandem" / "bentoml"))
     if options.quick:
         options.rounds, options.seconds = 1, 2
     folder = WORK / "quick" if options.quick else RESULTS

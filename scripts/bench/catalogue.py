@@ -38,6 +38,8 @@ class Peer:
     engine: str = "sklearn"
     """`sklearn` or `bare`: see `peers/shared/iris_model.py`."""
     warm_seconds: float = 2.0
+    fixed_answer: bool = False
+    """Whether it answers the same bytes whatever it is asked."""
     gated: bool = False
     """Whether `/health` must say that nothing is loading any more before the measurement."""
 
@@ -124,7 +126,14 @@ PEERS_BY_NAME = {
             "v2",
             ("nvidia-pytriton", "tritonclient"),
         ),
-        Peer("raw", "uvicorn echo (floor)", 3474, peer_command(*_SERVER), distributions=("uvicorn", "uvloop")),
+        Peer(
+            "raw",
+            "uvicorn echo (floor)",
+            3474,
+            peer_command(*_SERVER),
+            distributions=("uvicorn", "uvloop"),
+            fixed_answer=True,
+        ),
         Peer("ray", "Ray Serve, batching", 3476, peer_command(*_SERVER), distributions=("ray",)),
         Peer(
             "fastapi-bare",

@@ -50,7 +50,7 @@ def batch_size_histogram(buckets: Sequence[Bucket], path: Path) -> None:
     labels = ["more" if one.upper == float("inf") else f"{one.upper:.0f}" for one in shown]
     axes.bar(labels, [100 * one.batches / total for one in shown], color=_COLOURS[0])
     axes.set(xlabel="rows in a batch, up to", ylabel="share of batches, %")
-    axes.set_title("Batches of the whole run (1, 64 and 256 connections)", fontsize=9)
+    axes.set_title("iris, 64 connections, one row a request", fontsize=9)
     axes.grid(axis="x", visible=False)
     _save(figure, path)
 

@@ -6,14 +6,13 @@ import hashlib
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from scripts.bench.paths import PEERS, WORK
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from scripts.pip_settings import read_pip_config, uv_flags, uv_settings
 
 DEBIAN_PYTHON = "/usr/bin/python3.11"
 """The only interpreter that Triton's Python backend (inside the pytriton wheel) can embed as it is."""
@@ -61,14 +60,19 @@ def ensure(peer: str, *, interpreter: str | None = None) -> Path:
 
 
 def _uv() -> str:
-    beside = os.path.join(os.path.dirname(sys.executable), "uv")  # noqa: PTH118, PTH120 - resolving would leave the venv
-    found = beside if os.path.exists(beside) else shutil.which("uv")  # noqa: PTH110
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.exists() else shutil.which("uv")
     if not found:
         raise Unavailable("uv is not installed; `pip install uv` in this environment")
     return found
 
 
 def _run(command: list[str], peer: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+    env = dict(os.environ)
+    pip = read_pip_config(Path(sys.executable), env)
+    if command[1] == "pip":
+        env |= uv_settings(pip, env, system_certificates=bool(ssl.get_default_verify_paths().cafile))
+        command = [*command, *uv_flags(pip)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1200, check=False)
     if done.returncode:
         raise Unavailable(f"the environment of {peer} could not be built: {done.stderr.strip()[-400:]}")

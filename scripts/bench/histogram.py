@@ -19,6 +19,20 @@ class Bucket:
 
 def batch_sizes(text: str, model: str = "iris", family: str = FAMILY) -> list[Bucket]:
     """Batches by size for one model, empty when the server exposes none."""
+    buckets, below = [], 0.0
+    for upper, count in sorted(_cumulative(text, model, family).items()):
+        buckets.append(Bucket(upper, count - below))
+        below = count
+    return buckets
+
+
+def batches_between(before: str, after: str) -> list[Bucket]:
+    """Batches by size that came between two looks at `/metrics`."""
+    earlier = {one.upper: one.batches for one in batch_sizes(before)}
+    return [Bucket(one.upper, one.batches - earlier.get(one.upper, 0.0)) for one in batch_sizes(after)]
+
+
+def _cumulative(text: str, model: str, family: str) -> dict[float, float]:
     cumulative: dict[float, float] = {}
     for metric in text_string_to_metric_families(text):
         if metric.name != family:
@@ -27,8 +41,4 @@ def batch_sizes(text: str, model: str = "iris", family: str = FAMILY) -> list[Bu
             if sample.name == f"{family}_bucket" and sample.labels.get("model", model) == model:
                 upper = float(sample.labels["le"])
                 cumulative[upper] = cumulative.get(upper, 0.0) + sample.value
-    buckets, below = [], 0.0
-    for upper, count in sorted(cumulative.items()):
-        buckets.append(Bucket(upper, count - below))
-        below = count
-    return buckets
+    return cumulative

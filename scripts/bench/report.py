@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.bench import charts, goals, tables
 from scripts.bench.catalogue import PEERS_BY_NAME, TARGET
-from scripts.bench.histogram import batch_sizes
+from scripts.bench.histogram import batches_between
 from scripts.bench.machine import pinned
 from scripts.bench.samples import as_json, ratio, summarise
 
@@ -40,7 +40,7 @@ def serving(outcomes: Outcomes, loads: Sequence[Load], facts: dict[str, Any], fo
         print("\n" + tables.goals(checked))
     for name, why in outcomes.skipped.items():
         print(f"skipped: {name}: {why}")
-    buckets = batch_sizes(outcomes.metrics.get(TARGET, ""))
+    buckets = batches_between(*outcomes.metrics.get(TARGET, ("", "")))
     peers = dict.fromkeys(one.peer for one in outcomes.samples)
     write(
         folder / "serving.json",

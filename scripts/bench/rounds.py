@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from scripts.bench.server import Command
 
 BULK_ROWS = 1000
-WARM_CONNECTIONS = 64
+BUSY = Load(64)
+"""The point that warms a server up, and whose batches are looked at."""
 
 
 @dataclass
@@ -32,8 +33,8 @@ class Outcomes:
     starts: list[Start] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     """Why a peer has no figures."""
-    metrics: dict[str, str] = field(default_factory=dict)
-    """Text of `/metrics` by peer, after its last measurement, where it has one."""
+    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Text of `/metrics` by peer, before and after its last measurement at 64 connections, where it has one."""
 
 
 def prepare(peers: Sequence[Peer], outcomes: Outcomes) -> dict[str, Command]:
@@ -89,14 +90,16 @@ def _visit(
         took = server.wait(lambda: messages.answers_iris(peer.url, peer.protocol), peer.start_timeout)
         outcomes.starts.append(Start(peer.name, number, took))
         settle(peer, server)
-        wrk.measure(peer.url, messages.iris(peer.protocol, 1), "warm", WARM_CONNECTIONS, peer.warm_seconds)
+        wrk.measure(peer.url, messages.iris(peer.protocol, 1), "warm", BUSY.connections, peer.warm_seconds)
         for load in loads:
+            if load.rows > 1 and peer.fixed_answer:
+                continue
+            before = _metrics(peer)
             sample = measure(peer, server, load, number, seconds)
+            if load == BUSY:
+                outcomes.metrics[peer.name] = before, _metrics(peer)
             outcomes.samples.append(sample)
             _say(sample)
-        status, text = messages.get(peer.at("/metrics"))
-        if status == 200:  # noqa: PLR2004 - HTTP's OK
-            outcomes.metrics[peer.name] = text.decode(errors="replace")
         if extra is not None:
             extra(peer, number)
 
@@ -152,6 +155,11 @@ def measure(peer: Peer, server: Server, load: Load, number: int, seconds: float)
         other_cores=max(0.0, others / elapsed),
         rss_mib=after.rss_bytes / 2**20,
     )
+
+
+def _metrics(peer: Peer) -> str:
+    status, text = messages.get(peer.at("/metrics"))
+    return text.decode(errors="replace") if status == 200 else ""  # noqa: PLR2004 - HTTP's OK
 
 
 def _machine_cpu() -> float:

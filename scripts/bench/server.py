@@ -21,6 +21,10 @@ LOG_LIMIT = 64 * 2**20
 """A server's log is cut back when it has grown past this many bytes: some write a line a request."""
 
 
+ORPHAN_GRACE = 1.0
+"""Seconds that a server's children have to end after their parent."""
+
+
 class StartError(Exception):
     """A server did not come up, or another one answers on its port."""
 
@@ -118,11 +122,13 @@ class Server:
         return self._log.read_text(errors="replace")[-800:].strip()
 
     def stop(self, grace: float = 10.0) -> None:
-        """Ask the server to end; end what is left of its processes after `grace` seconds."""
+        """Ask the server to end and give it `grace` seconds; kill what it leaves behind."""
         processes = self.processes()
         with contextlib.suppress(psutil.NoSuchProcess):
             self._root.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(processes, timeout=grace)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout=grace)
+        _, alive = psutil.wait_procs(processes, timeout=ORPHAN_GRACE)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

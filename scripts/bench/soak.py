@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import uvloop
 
 from scripts.bench import messages, report, rounds, tables, wrk
 from scripts.bench.catalogue import PEERS_BY_NAME, TARGET
 from scripts.bench.environments import Unavailable
+from scripts.bench.llm import client, servers
 from scripts.bench.server import Server, StartError, running
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ CONNECTIONS = 64
 SETTLED_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 MOST_GROWTH = 0.05
+CHAT_STREAMS = 4
+CHAT_TOKENS = 64
 _ROLES = ("Gateway", "Classifier", "LLM")
 
 
@@ -65,6 +70,12 @@ def memory(seconds: float, facts: dict[str, Any], folder: Path) -> int:
             server.wait(lambda: messages.answers_iris(peer.url, peer.protocol), peer.start_timeout)
             rounds.settle(peer, server)
             body = messages.iris(peer.protocol, 1)
+            end = time.perf_counter() + seconds
+            chat = threading.Thread(target=_chat, args=(peer.port, end), daemon=True)
+            if servers.chat_works(peer.port):
+                chat.start()
+            else:
+                print("the language model is not there: its memory is that of an idle service", flush=True)
             with wrk.start(peer.url, body, "soak", CONNECTIONS, seconds) as load:
                 tracks = _watch(server, seconds)
                 output, _ = load.communicate(timeout=60)
@@ -76,6 +87,19 @@ def memory(seconds: float, facts: dict[str, Any], folder: Path) -> int:
     _report(tracks, settled, outcome, facts | {"soak_seconds": seconds}, folder)
     grown = any(track.growth(settled) > MOST_GROWTH for track in tracks)
     return 1 if grown or outcome.errors or outcome.socket_errors else 0
+
+
+def _chat(port: int, end: float) -> None:
+    """Keep the language model at work beside the classifiers."""
+    model = servers.model_name()
+    uvloop.run(
+        client.keep_streaming(
+            port,
+            lambda number: client.chat_request(port, model, number, CHAT_TOKENS),
+            CHAT_STREAMS,
+            lambda _: time.perf_counter() < end,
+        )
+    )
 
 
 def _watch(server: Server, seconds: float) -> list[Track]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import psutil
 import uvloop
 
 from scripts.bench import charts, report, tables
+from scripts.bench.environments import Unavailable
 from scripts.bench.llm import client, figures, servers
 from scripts.bench.server import StartError
 
@@ -46,10 +48,12 @@ def run(rounds: int, seconds: float, facts: dict[str, Any], folder: Path, *, qui
                     for server in pair:
                         samples.append(measure(server, streams, seconds, number))
                         _say(samples[-1])
-    except StartError as error:
+    except (StartError, Unavailable) as error:
         print(f"language model: skipped, {error}", flush=True)
         return False
-    _report(samples, facts | {"model": servers.model_name(), "tokens_a_stream": TOKENS, "llm_rounds": rounds}, folder)
+    write_report(
+        samples, facts | {"model": servers.model_name(), "tokens_a_stream": TOKENS, "llm_rounds": rounds}, folder
+    )
     return True
 
 
@@ -103,7 +107,8 @@ def _say(one: LlmSample) -> None:
     )
 
 
-def _report(samples: Sequence[LlmSample], facts: dict[str, Any], folder: Path) -> None:
+def write_report(samples: Sequence[LlmSample], facts: dict[str, Any], folder: Path) -> None:
+    """Tables and goals to standard output, `llm.json` and a chart to `folder`."""
     head = ["server", "streams", "chunks/s", "tokens/s", "TTFT p50", "gap p50", "gap p99", "CPU cores", "RSS MiB"]
     titles = {figures.TANDEM: "Tandem", figures.VLLM: "vLLM's own server"}
     rows, bars, summaries = [], [], []
@@ -112,7 +117,7 @@ def _report(samples: Sequence[LlmSample], facts: dict[str, Any], folder: Path) -
             found = figures.medians(samples, name, streams)
             if not found:
                 continue
-            summaries.append({"server": name, "streams": streams} | {key: round(found[key], 3) for key in found})
+            summaries.append({"server": name, "streams": streams} | {key: _short(found[key]) for key in found})
             bars.append((title, streams, found["chunks_per_second"], found["itl_p99"]))
             rows.append(
                 [
@@ -142,4 +147,7 @@ def _report(samples: Sequence[LlmSample], facts: dict[str, Any], folder: Path) -
 
 
 def _short(value: Any) -> Any:
-    return round(value, 3) if isinstance(value, float) else value
+    """Fit for JSON, which has no NaN."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 3)
+    return value

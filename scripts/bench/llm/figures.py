@@ -106,9 +106,13 @@ def medians(samples: Sequence[LlmSample], server: str, streams: int) -> dict[str
 
 
 def paired(samples: Sequence[LlmSample], streams: int, figure: str) -> list[tuple[float, float]]:
-    """(Tandem's, vLLM's) figure of every round in which both were measured."""
+    """(Tandem's, vLLM's) figure of every round in which both have one."""
     sides = [
-        {one.round: float(getattr(one, figure)) for one in samples if one.server == server and one.streams == streams}
+        {
+            one.round: float(getattr(one, figure))
+            for one in samples
+            if one.server == server and one.streams == streams and one.finished
+        }
         for server in (TANDEM, VLLM)
     ]
     return [(sides[0][number], sides[1][number]) for number in sides[0] if number in sides[1]]

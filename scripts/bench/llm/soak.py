@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from scripts.bench import report
+from scripts.bench.environments import Unavailable
 from scripts.bench.llm import client, servers
 from scripts.bench.server import StartError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AT_ONCE = 64
-TOKENS = 16
+TOKENS = 32
 STALLED_SECONDS = 5.0
 """A stream with no byte for so long has stalled, whether it ends well or not."""
 GIVE_UP_SECONDS = 60.0
@@ -54,7 +55,7 @@ def run(count: int, facts: dict[str, Any], folder: Path) -> int:
                 )
             )
             elapsed = time.perf_counter() - began
-    except StartError as error:
+    except (StartError, Unavailable) as error:
         print(f"not run: {error}")
         return 1
     found = verdict(streams) | {"seconds": round(elapsed, 1), "at_once": AT_ONCE, "tokens_a_stream": TOKENS}
