@@ -92,7 +92,7 @@ def _install_uv(venv: Venv) -> str | None:
     return None
 
 
-def _install(venv: Venv, name: str, device: str) -> str:
+def _install(venv: Venv, name: str, device: str) -> None:
     try:
         venv.install(name)
     except SetupError as reason:
@@ -101,7 +101,6 @@ def _install(venv: Venv, name: str, device: str) -> str:
             "(PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS or pip's configuration file)."
         ) from reason
     venv.note_device(device)
-    return f".venv is {venv.size_gib():.1f} GB"
 
 
 def _train(venv: Venv, trained: Trained) -> None:

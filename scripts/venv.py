@@ -61,10 +61,6 @@ class Venv:
         lines = (self._requirements / f"{name}.txt").read_text().splitlines()
         return [line for line in lines if line and not line.startswith("#")]
 
-    def size_gib(self) -> float:
-        """What it takes on disk."""
-        return sum(entry.lstat().st_size for entry in self.folder.rglob("*")) / 2**30
-
     # making and filling it
 
     def create(self) -> str:

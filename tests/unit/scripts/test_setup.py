@@ -30,9 +30,6 @@ class FakeVenv:
     def pins(self, name: str) -> list[str]:
         return [f"{name}-package==1"]
 
-    def size_gib(self) -> float:
-        return 2.6
-
     def create(self) -> str:
         self.done.append("create")
         return "made"
