@@ -7,16 +7,21 @@ Datatype names are those of the Open Inference Protocol v2 (``FP32``, ``BYTES``,
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
     Rows = NDArray[np.float32]
     """Feature values, shape (rows, features), in the order of `ModelSpec.features`."""
+
+    Tensors = Mapping[str, NDArray[Any]]
+    """Arrays by tensor name. BYTES is an object array of `bytes`."""
 
     Probabilities = NDArray[np.float32]
     """Class probabilities, shape (rows, labels), in the order of `ModelSpec.labels`; a row adds up to 1."""
@@ -36,6 +41,8 @@ class Feature(_Frozen):
     low: float
     high: float
     """Hard range, inclusive: a value outside it is refused, for no real input could have it."""
+    typical: float | None = None
+    """A value as it often is, where one is known: models are warmed up with it, and explanations may start from it."""
     region: str | None = None
     """Where a feature belongs to a larger whole (a pixel to a part of the image), the name of that part:
     explanations speak of regions then, not of single features."""
@@ -55,10 +62,12 @@ class ModelSpec(_Frozen):
     name: str
     version: str
     framework: str
-    """The library that runs it: "scikit-learn", "xgboost" or "torch"."""
+    """The library that it comes from: "scikit-learn", "xgboost", "torch" or "onnx"."""
     description: str
     features: tuple[Feature, ...]
+    """Columns of the input of a model that takes a table; empty for one that takes any other tensors."""
     labels: tuple[str, ...]
+    """Classes that it tells apart; empty for a model that is no classifier."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -68,6 +77,19 @@ class ModelSpec(_Frozen):
     """Where the training data came from; says plainly when it is synthetic."""
     engine: str = ""
     """Which engine runs it: a key of `models.engines.loader.LOADERS`."""
+    trusted_pickle: bool = False
+    """Whether loading it runs a pickle: only ever true for one that its owner said to trust when it was stored."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether the first dimension of every tensor is free, so that calls may be joined along it."""
+        return all(tensor.shape[:1] == (-1,) for tensor in (*self.inputs, *self.outputs))
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it takes rows of named features and gives probabilities of named labels, as `Engine` does."""
+        takes_features = [tensor.name for tensor in self.inputs] == ["features"] and bool(self.features)
+        return takes_features and bool(self.labels) and {t.name for t in self.outputs} <= {"label", "probabilities"}
 
 
 class Attributions(_Frozen):
@@ -82,7 +104,7 @@ class Attributions(_Frozen):
     space: str
     """Unit of the figures: "log-odds", "logit" or "probability"."""
     method: str
-    """ "linear", "treeshap" or "integrated-gradients"."""
+    """ "linear", "treeshap", "integrated-gradients" or "sampled-shapley"."""
     baseline: float
     output: float
     contributions: tuple[float, ...]
@@ -101,3 +123,19 @@ class Engine(Protocol):
     def attribute(self, row: Rows) -> Attributions:
         """Attributions of the predicted class for one row, shape (1, features)."""
         ...
+
+
+class TensorEngine(Protocol):
+    """A loaded model that is no classifier. Calls are synchronous, as an `Engine`'s are."""
+
+    spec: ModelSpec
+
+    def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        """The outputs that `ModelSpec.outputs` names, for exactly the inputs that `ModelSpec.inputs` names.
+
+        Where `ModelSpec.batches`, the answer to a row does not depend on its neighbours. Raises BadInput when the model refuses them.
+        """
+        ...
+
+
+AnyEngine = Engine | TensorEngine

@@ -1,17 +1,19 @@
-"""Every error that Tandem raises on purpose, and the one place where its HTTP status is said.
+"""Every error that Tandem raises on purpose, and the one place where its HTTP and gRPC status are said.
 
 The tree (`error_code` is the HTTP status; only it survives BentoML's hop, so callers branch on it)::
 
     ServingError (BentoMLException)
-    ├── InvalidInput        400  the request is malformed; `param` names the field
-    │   └── PayloadTooLarge 413  the body is over the limit
-    ├── ModelNotFound       404  no such model or version
-    ├── RouteNotFound       404  no such path
-    ├── MethodNotAllowed    405  the path exists, the method does not; `allow` lists what does
-    ├── Overloaded          429  a limit or queue is full; `retry_after` seconds
-    ├── Unavailable         503  a dependency is down or starting; `retry_after` seconds
-    ├── DeadlineExceeded    504  the time the caller gave ran out
-    └── InternalError       500  a bug of ours; the message never holds internals
+    ├── InvalidInput        400 INVALID_ARGUMENT    the request is malformed; `param` names the field
+    │   ├── PayloadTooLarge 413 RESOURCE_EXHAUSTED  the body is over the limit
+    │   └── ModelLoadFailed 400 INVALID_ARGUMENT    a stored model that was to be loaded is broken
+    ├── ModelNotFound       404 NOT_FOUND           no such model or version
+    ├── RouteNotFound       404 NOT_FOUND           no such path
+    ├── MethodNotAllowed    405 UNIMPLEMENTED       the path exists, the method does not; `allow` lists what does
+    ├── Unsupported         501 UNIMPLEMENTED       part of a protocol that Tandem does not have
+    ├── Overloaded          429 RESOURCE_EXHAUSTED  a limit or queue is full; `retry_after` seconds
+    ├── Unavailable         503 UNAVAILABLE         a dependency is down or starting; `retry_after` seconds
+    ├── DeadlineExceeded    504 DEADLINE_EXCEEDED   the time the caller gave ran out
+    └── InternalError       500 INTERNAL            a bug of ours; the message never holds internals
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ class ServingError(BentoMLException):
     """Base of the tree. `param` names the offending field, as a path into the request ("rows[2].petal_length")."""
 
     error_code: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    grpc_status: ClassVar[str] = "INTERNAL"
+    """Name of the gRPC status code."""
     kind: ClassVar[str] = "internal_error"
     """Stable machine-readable name: OpenAI's `code`, and a metric label."""
 
@@ -50,26 +54,35 @@ class _Retryable(ServingError):
 
 class InvalidInput(ServingError):
     error_code: HTTPStatus = HTTPStatus.BAD_REQUEST
+    grpc_status = "INVALID_ARGUMENT"
     kind = "invalid_input"
 
 
 class PayloadTooLarge(InvalidInput):
     error_code: HTTPStatus = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    grpc_status = "RESOURCE_EXHAUSTED"
     kind = "payload_too_large"
+
+
+class ModelLoadFailed(InvalidInput):
+    kind = "model_load_failed"
 
 
 class ModelNotFound(ServingError):
     error_code: HTTPStatus = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
     kind = "model_not_found"
 
 
 class RouteNotFound(ServingError):
     error_code: HTTPStatus = HTTPStatus.NOT_FOUND
+    grpc_status = "NOT_FOUND"
     kind = "not_found"
 
 
 class MethodNotAllowed(ServingError):
     error_code: HTTPStatus = HTTPStatus.METHOD_NOT_ALLOWED
+    grpc_status = "UNIMPLEMENTED"
     kind = "method_not_allowed"
 
     def __init__(self, message: str, *, allow: str) -> None:
@@ -80,20 +93,40 @@ class MethodNotAllowed(ServingError):
         return {"allow": self.allow}
 
 
+class Unsupported(ServingError):
+    error_code: HTTPStatus = HTTPStatus.NOT_IMPLEMENTED
+    grpc_status = "UNIMPLEMENTED"
+    kind = "unsupported"
+
+
 class Overloaded(_Retryable):
     error_code: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
+    grpc_status = "RESOURCE_EXHAUSTED"
     kind = "overloaded"
 
 
 class Unavailable(_Retryable):
     error_code: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
+    grpc_status = "UNAVAILABLE"
     kind = "unavailable"
 
 
 class DeadlineExceeded(ServingError):
     error_code: HTTPStatus = HTTPStatus.GATEWAY_TIMEOUT
+    grpc_status = "DEADLINE_EXCEEDED"
     kind = "deadline_exceeded"
 
 
 class InternalError(ServingError):
     kind = "internal_error"
+
+
+_BY_STATUS: dict[int, type[ServingError]] = {
+    error.error_code: error
+    for error in (InvalidInput, PayloadTooLarge, ModelNotFound, Unsupported, Overloaded, Unavailable, DeadlineExceeded)
+}
+
+
+def error_for(status: int) -> type[ServingError]:
+    """The class that stands for a dependency's HTTP status."""
+    return _BY_STATUS.get(status, InternalError)

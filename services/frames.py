@@ -5,14 +5,13 @@ Layout, all integers little-endian::
     4 bytes   magic "TDM1"
     4 bytes   length of the header, uint32
     n bytes   header: MessagePack of `FrameHeader`
-    rest      the tensors' elements, C order, little-endian, one after another in the header's order
+    rest      the tensors' raw bytes (`services/tensors.py`), one after another in the header's order
 
 No pickle, one copy, and every declared size is checked against the bytes that came before anything is allocated.
 """
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 
 from services.errors import InvalidInput
+from services.tensors import count_of, datatype_of, dtype_of, parse_bytes, parse_fixed, shaped, to_raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTENT_TYPE = "application/vnd.tandem.frame"
-DTYPES: dict[str, np.dtype[np.generic]] = {
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-}
-"""Datatypes a frame may carry, by their v2 name."""
-
-_DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 _PREFIX = struct.Struct("<4sI")
 _MAGIC = b"TDM1"
 _MAX_HEADER = 64 * 1024
@@ -63,13 +54,13 @@ _decode_header = msgspec.msgpack.Decoder(FrameHeader).decode
 
 
 def encode_frame(model: str, version: str, tensors: Mapping[str, NDArray[np.generic]], request_id: str = "") -> bytes:
-    """One frame as bytes. Tensors of a dtype that `DTYPES` does not list raise KeyError: a bug of the caller."""
+    """One frame as bytes. Tensors of a dtype that v2 does not have raise KeyError: a bug of the caller."""
     arrays = [np.asarray(array, array.dtype.newbyteorder("<"), order="C") for array in tensors.values()]
     described = tuple(
-        TensorHeader(name, _DATATYPES[array.dtype], array.shape) for name, array in zip(tensors, arrays, strict=True)
+        TensorHeader(name, datatype_of(array), array.shape) for name, array in zip(tensors, arrays, strict=True)
     )
     header = _encode_header(FrameHeader(model, version, described, request_id))
-    return b"".join((_PREFIX.pack(_MAGIC, len(header)), header, *(array.tobytes() for array in arrays)))
+    return b"".join((_PREFIX.pack(_MAGIC, len(header)), header, *(to_raw(array) for array in arrays)))
 
 
 def decode_frame(data: bytes) -> tuple[FrameHeader, dict[str, NDArray[np.generic]]]:
@@ -97,16 +88,14 @@ def decode_frame(data: bytes) -> tuple[FrameHeader, dict[str, NDArray[np.generic
 
 
 def _tensor(data: bytes, tensor: TensorHeader, start: int) -> tuple[NDArray[np.generic], int]:
-    dtype = DTYPES.get(tensor.datatype)
-    if dtype is None:
-        raise InvalidInput(f"Tensor {tensor.name!r} has the unknown datatype {tensor.datatype!r}.", param=tensor.name)
-    if any(size < 0 for size in tensor.shape):
-        raise InvalidInput(f"Tensor {tensor.name!r} has a negative dimension.", param=tensor.name)
-    count = math.prod(tensor.shape)
-    end = start + count * dtype.itemsize
-    if end > len(data):
-        raise InvalidInput(f"Tensor {tensor.name!r} declares more elements than the frame holds.", param=tensor.name)
-    try:
-        return np.frombuffer(data, dtype, count, start).reshape(tensor.shape), end
-    except ValueError:  # more dimensions than numpy has, or an empty one beside others past its reach
-        raise InvalidInput(f"Tensor {tensor.name!r} has an impossible shape.", param=tensor.name) from None
+    name = tensor.name
+    dtype = dtype_of(name, tensor.datatype)
+    count = count_of(name, tensor.shape)
+    if dtype.hasobject:
+        array, end = parse_bytes(name, count, data, start)
+    else:
+        end = start + count * dtype.itemsize
+        if end > len(data):
+            raise InvalidInput(f"Tensor {name!r} declares more elements than the frame holds.", param=name)
+        array = parse_fixed(name, dtype, count, data, start)
+    return shaped(name, array, tensor.shape), end

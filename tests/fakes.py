@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from models.spec import Probabilities, Rows
-    from services.gateway.backends import Row
+    from services.gateway.backends import Row, RowProbabilities
+    from services.gateway.backends import Rows as RowsPayload
+    from services.tensors import Tensors
 
 LLM_NAME = "fake-llm"
 
@@ -85,14 +87,29 @@ class FakeClassifier:
 
     def __init__(self) -> None:
         self.batches: list[list[list[Row]]] = []
+        self.inferred: list[list[Tensors]] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def predict(self, spec: ModelSpec, payloads: Sequence[Sequence[Row]]) -> list[list[list[float]]]:
-        self.batches.append([list(payload) for payload in payloads])
+    async def predict(self, spec: ModelSpec, payloads: Sequence[RowsPayload]) -> list[RowProbabilities]:
+        self.batches.append([[tuple(row) for row in payload] for payload in payloads])
         await self._pass()
-        return [[probabilities_of(row) for row in payload] for payload in payloads]
+        return [
+            np.array([probabilities_of(row) for row in payload.tolist()], np.float32)
+            if isinstance(payload, np.ndarray)
+            else [probabilities_of(row) for row in payload]
+            for payload in payloads
+        ]
+
+    async def infer(self, spec: ModelSpec, payloads: Sequence[Tensors]) -> list[Tensors]:
+        """Each output is the input of the same position, doubled."""
+        self.inferred.append(list(payloads))
+        await self._pass()
+        return [
+            {output.name: payload[given.name] * 2 for given, output in zip(spec.inputs, spec.outputs, strict=True)}
+            for payload in payloads
+        ]
 
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
         await self._pass()

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.spec import Attributions
-from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH
-from services.errors import InternalError, InvalidInput, ModelNotFound, ServingError, Unavailable
+from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, PREDICT_PATH
+from services.errors import InternalError, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
+from services.gateway.stacking import grouped, row_count, split, stacked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
 
     from models.spec import ModelSpec
     from services.gateway.upstream import Upstream
+    from services.tensors import Tensor, Tensors
 
 Row = tuple[float, ...]
 """Feature values of one row, in the order of `ModelSpec.features`."""
+
+Rows = Sequence[Row] | NDArray[np.float32]
+RowProbabilities = list[list[float]] | NDArray[np.float32]
 
 _FRAME_HEADERS = {"content-type": CONTENT_TYPE}
 
@@ -31,8 +38,14 @@ _FRAME_HEADERS = {"content-type": CONTENT_TYPE}
 class ClassifierBackend(Protocol):
     """What the data plane asks of the classical models."""
 
-    async def predict(self, spec: ModelSpec, payloads: Sequence[Sequence[Row]]) -> list[list[list[float]]]:
-        """For each payload of rows, one list of class probabilities a row."""
+    async def predict(self, spec: ModelSpec, payloads: Sequence[Rows]) -> list[RowProbabilities]:
+        """For each payload of rows, the class probabilities of each row: in a list, rounded to six decimals, for a
+        payload of tuples, and in an array, as the model gave them, for an array.
+        """
+        ...
+
+    async def infer(self, spec: ModelSpec, payloads: Sequence[Tensors]) -> list[Tensors]:
+        """For each payload of inputs by name, the outputs by name. Several payloads share a call where they can."""
         ...
 
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
@@ -61,27 +74,44 @@ class RemoteClassifier:
         self._upstream = upstream
         self._timeout = timeout
 
-    async def predict(self, spec: ModelSpec, payloads: Sequence[Sequence[Row]]) -> list[list[list[float]]]:
-        rows = np.array([row for payload in payloads for row in payload], np.float32).reshape(-1, len(spec.features))
-        _, tensors = decode_frame(await self._post(PREDICT_PATH, spec, rows))
-        probabilities = tensors["probabilities"]
+    async def predict(self, spec: ModelSpec, payloads: Sequence[Rows]) -> list[RowProbabilities]:
+        arrays = [isinstance(payload, np.ndarray) for payload in payloads]
+        rows = (
+            np.concatenate([np.asarray(payload, np.float32) for payload in payloads])
+            if any(arrays)
+            else np.array([row for payload in payloads for row in payload], np.float32)
+        ).reshape(-1, len(spec.features))
+        probabilities = (await self._post_tensors(PREDICT_PATH, spec, {"features": rows}))["probabilities"]
         if len(probabilities) != len(rows):
             raise InternalError(f"{spec.name} answered {len(rows)} rows with {len(probabilities)}.")
-        answers: list[list[float]] = probabilities.astype(np.float64).round(6).tolist()
+        listed = [] if all(arrays) else probabilities.astype(np.float64).round(6).tolist()
         results = []
         start = 0
-        for payload in payloads:
+        for payload, is_array in zip(payloads, arrays, strict=True):
             end = start + len(payload)
-            results.append(answers[start:end])
+            results.append(probabilities[start:end] if is_array else listed[start:end])
             start = end
         return results
 
+    async def infer(self, spec: ModelSpec, payloads: Sequence[Tensors]) -> list[Tensors]:
+        if len(payloads) == 1:
+            return [await self._post_tensors(INFER_PATH, spec, payloads[0])]
+        results: dict[int, Tensors] = {}
+        for group in grouped(payloads):
+            answer = await self._post_tensors(INFER_PATH, spec, stacked([payloads[index] for index in group]))
+            counts = [row_count(payloads[index]) for index in group]
+            results.update(zip(group, split(spec, answer, counts), strict=True))
+        return [results[index] for index in range(len(payloads))]
+
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
-        answer = msgspec.json.decode(await self._post(ATTRIBUTE_PATH, spec, np.array([row], np.float32)))
+        answer = msgspec.json.decode(await self._post(ATTRIBUTE_PATH, spec, {"features": np.array([row], np.float32)}))
         return answer["probabilities"], Attributions.model_validate(answer["attributions"])
 
-    async def _post(self, path: str, spec: ModelSpec, rows: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:
-        frame = encode_frame(spec.name, spec.version, {"features": rows})
+    async def _post_tensors(self, path: str, spec: ModelSpec, tensors: Tensors) -> dict[str, Tensor]:
+        return decode_frame(await self._post(path, spec, tensors))[1]
+
+    async def _post(self, path: str, spec: ModelSpec, tensors: Tensors) -> bytes:
+        frame = encode_frame(spec.name, spec.version, tensors)
         status, body = await self._upstream.call(
             "POST", path, body=frame, headers=_FRAME_HEADERS, timeout=self._timeout
         )
@@ -90,15 +120,12 @@ class RemoteClassifier:
         return body
 
 
-_BY_STATUS: dict[int, type[ServingError]] = {400: InvalidInput, 404: ModelNotFound, 503: Unavailable}
-
-
 def _error(status: int, body: bytes) -> ServingError:
     try:
         message = str(msgspec.json.decode(body)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         message = "The Classifier failed on this request."
-    return _BY_STATUS.get(status, InternalError)(message)
+    return error_for(status)(message)
 
 
 class RemoteLLM:

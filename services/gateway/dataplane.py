@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from models.attribution import RankedAttribution, rank
 from models.llm.prompts import EXPLAIN_DECODING, explain_messages
-from services.errors import ModelNotFound, ServingError, Unavailable
+from services.errors import InternalError, ModelNotFound, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
+from services.gateway.contract import Contract
 from services.gateway.sse import text_of
+from services.gateway.stacking import row_count
+from services.tensors import object_array
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from services.gateway.backends import ClassifierBackend, LLMBackend, Row
     from services.gateway.health import Health, HealthMonitor
     from services.settings import Settings
+    from services.tensors import Tensor, Tensors
 
 CHAT_PATH = "/v1/chat/completions"
 Probabilities = list[float]
@@ -66,15 +71,18 @@ class DataPlane:
         limits = BatchLimits(
             settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
         )
+        self._contracts = {spec.name: Contract(spec, settings.gateway.max_rows) for spec in specs}
         self._batchers = {spec.name: self._batcher(spec, limits, observe_batch) for spec in specs}
 
-    def spec(self, model: str) -> ModelSpec:
-        """The spec of `model`; raises ModelNotFound."""
-        try:
-            return self.specs[model]
-        except KeyError:
+    def spec(self, model: str, version: str | None = None) -> ModelSpec:
+        """The spec of `model`, in `version` where one is given; raises ModelNotFound."""
+        spec = self.specs.get(model)
+        if spec is None:
             served = ", ".join(sorted(self.specs))
-            raise ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model") from None
+            raise ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model")
+        if version and version != spec.version:
+            raise ModelNotFound(f"{model} has no version {version!r}; {spec.version!r} is served.", param="version")
+        return spec
 
     async def predict(self, spec: ModelSpec, rows: Sequence[Row]) -> list[Probabilities]:
         """Class probabilities for each row, in the order of `ModelSpec.labels`, rounded to six decimals.
@@ -83,13 +91,38 @@ class DataPlane:
         """
         self._health.require("classifier")
         batcher = self._batchers[spec.name]
+        answers: list[Probabilities]
         if 0 < len(rows) <= self._slice:
-            return await batcher.submit(rows, len(rows), self._timeout)
-        answers: list[Probabilities] = []
+            answers = await batcher.submit(rows, len(rows), self._timeout)
+            return answers
+        answers = []
         for start in range(0, len(rows), self._slice):
             part = rows[start : start + self._slice]
             answers += await batcher.submit(part, len(part), self._timeout)
         return answers
+
+    async def infer(
+        self, spec: ModelSpec, tensors: Tensors, outputs: Sequence[str] = (), seconds: float | None = None
+    ) -> dict[str, Tensor]:
+        """The named `outputs` of a model (all of them when none is named), in that order, for its inputs by name.
+
+        Classifiers answer with the same rows and batches as in `predict`. `seconds` is what the caller still waits.
+        Raises InvalidInput, Unavailable, Overloaded or DeadlineExceeded.
+        """
+        self._health.require("classifier")
+        contract = self._contracts[spec.name]
+        inputs = contract.check(tensors)
+        wanted = contract.wanted(outputs)
+        timeout = self._timeout if seconds is None else min(seconds, self._timeout)
+        if spec.is_classifier:
+            probabilities = await self._probabilities(spec, inputs["features"], timeout)
+            return {name: _labels(spec, probabilities) if name == "label" else probabilities for name in wanted}
+        rows = row_count(inputs) if contract.takes_rows else self._slice
+        answer: dict[str, Tensor] = await self._batchers[spec.name].submit(inputs, rows, timeout)
+        missing = next((name for name in wanted if name not in answer), None)
+        if missing:
+            raise InternalError(f"{spec.name} did not give its output {missing!r}.")
+        return {name: answer[name] for name in wanted}
 
     async def explain(self, spec: ModelSpec, row: Row) -> Explanation:
         """The prediction for `row`, its attributions, and what the language model makes of exactly those.
@@ -148,12 +181,22 @@ class DataPlane:
 
     def _batcher(
         self, spec: ModelSpec, limits: BatchLimits, observe: Callable[[str, int, float], None]
-    ) -> Batcher[Sequence[Row], list[Probabilities]]:
+    ) -> Batcher[Any, Any]:
+        """Payloads of a classifier are rows, as `ClassifierBackend.predict` takes them; else inputs by name."""
+        call = self._classifier.predict if spec.is_classifier else self._classifier.infer
         return Batcher(
-            lambda payloads: self._classifier.predict(spec, payloads),
-            limits,
-            lambda rows, waited: observe(spec.name, rows, waited),
+            lambda payloads: call(spec, payloads), limits, lambda rows, waited: observe(spec.name, rows, waited)
         )
+
+    async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:
+        batcher = self._batchers[spec.name]
+        if 0 < len(rows) <= self._slice:
+            answer: Tensor = await batcher.submit(rows, len(rows), seconds)
+            return answer
+        parts = [rows[start : start + self._slice] for start in range(0, len(rows), self._slice)]
+        answers = [np.empty((0, len(spec.labels)), np.float32)]
+        answers += [await batcher.submit(part, len(part), seconds) for part in parts]
+        return np.concatenate(answers)
 
     async def _attribute(
         self, spec: ModelSpec, row: Row
@@ -179,6 +222,11 @@ class DataPlane:
             **EXPLAIN_DECODING,
         }
         return msgspec.json.encode(request)
+
+
+def _labels(spec: ModelSpec, probabilities: Tensor) -> Tensor:
+    """The most probable label of each row, as BYTES."""
+    return object_array([spec.labels[index].encode() for index in probabilities.argmax(axis=1)])
 
 
 def _completion(status: int, answer: bytes) -> str:
