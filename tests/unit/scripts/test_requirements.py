@@ -15,15 +15,25 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
+def chosen(name: str) -> set[str]:
+    """The packages that `<name>.in` asks for, without what it includes."""
+    lines = (FOLDER / f"{name}.in").read_text().splitlines()
+    return {found.group().lower() for line in lines if (found := re.match(r"[A-Za-z][\w-]*", line))}
+
+
 @pytest.mark.parametrize("name", ["cpu", "gpu", "dev"])
 def test_every_chosen_package_is_pinned(name: str) -> None:
-    chosen = set()
-    for source in (name, *(["shared"] if name != "dev" else [])):
-        for line in (FOLDER / f"{source}.in").read_text().splitlines():
-            if found := re.match(r"[A-Za-z][\w-]*", line):
-                chosen.add(found.group().lower())
-    pinned = pins(name) | (pins("cpu") if name == "dev" else {})
-    assert chosen <= set(pinned)
+    if name == "dev":
+        assert chosen("dev") <= set(pins("dev") | pins("cpu"))
+    else:
+        assert chosen(name) | chosen("shared") <= set(pins(name))
+
+
+def test_every_chosen_package_has_its_reason_in_the_documentation() -> None:
+    page = (FOLDER.parent / "docs" / "dependencies.md").read_text()
+    named = set(re.findall(r"`([\w-]+)(?:\[\w+\])?`", page))
+    asked = chosen("shared") | chosen("cpu") | chosen("gpu") | chosen("dev")
+    assert {name for name in asked if not name.startswith("types-")} <= named
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.*")), ids=lambda path: path.name)
