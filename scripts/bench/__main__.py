@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scripts.bench import engines, machine, report, rounds, wrk
-from scripts.bench.catalogue import DEFAULT, select
+from scripts.bench.catalogue import DEFAULT, TARGET, select
 from scripts.bench.paths import RESULTS, ROOT, WORK
 from scripts.bench.samples import Load
 
@@ -63,12 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "serving" in parts:
         bulk = engines.BulkRounds()
         outcomes = rounds.run(peers, LOADS, rounds=options.rounds, seconds=options.seconds, extra=bulk)
+        if why := outcomes.skipped.get(TARGET):
+            print(f"nothing is written: Tandem was not measured: {why}", file=sys.stderr)
+            return 1
         report.serving(outcomes, LOADS, facts, folder)
         engines.report_bulk(bulk.samples, facts, folder)
     if "llm" in parts:
         from scripts.bench.llm import compare
 
-        compare.run(options.rounds, options.seconds, facts, folder, quick=options.quick)
+        if not compare.run(options.rounds, options.seconds, facts, folder, quick=options.quick):
+            return 1
     return 0
 
 

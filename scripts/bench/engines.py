@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 4
 LEAST_SHARE = 0.7
-SECONDS = 2.0
+SECONDS = 1.0
 
 
 @dataclass(frozen=True)

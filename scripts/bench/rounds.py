@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -69,12 +70,22 @@ def run(
         for peer in (*peers[turn:], *peers[:turn]):
             if peer.name not in commands or peer.name in outcomes.skipped:
                 continue
-            try:
-                _visit(peer, commands[peer.name], loads, number, seconds, outcomes, extra)
-            except StartError as error:
-                outcomes.skipped[peer.name] = str(error)
-                print(f"{peer.name}: skipped, {error}", flush=True)
+            visit = partial(_visit, peer, commands[peer.name], loads, number, seconds, outcomes, extra)
+            _persist(peer.name, visit, outcomes)
     return outcomes
+
+
+def _persist(name: str, visit: Callable[[], None], outcomes: Outcomes) -> None:
+    """Visit a peer, and once more when it did not start: some lose a race of their own now and then."""
+    for last in (False, True):
+        try:
+            visit()
+        except StartError as error:
+            print(f"{name}: {'skipped' if last else 'trying again'}, {error}", flush=True)
+            if last:
+                outcomes.skipped[name] = str(error)
+        else:
+            return
 
 
 def _visit(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STREAMS = (1, 16, 64)
 TOKENS = 64
 WARM_SECONDS = 3.0
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 4
 
 
 def run(rounds: int, seconds: float, facts: dict[str, Any], folder: Path, *, quick: bool = False) -> bool:
