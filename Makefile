@@ -1,5 +1,5 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (for pytest and the benchmark), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
 HOST ?= 127.0.0.1
@@ -18,7 +18,7 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check format train bento lock docs clean
+.PHONY: help serve test bench check format train train-llm eval-llm bento lock docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,7 @@ test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 
 bench: ## measure against other servers; PEERS=all or names, ARGS=--quick for a trial
 	@$(setup) --models --dev
-	@$(python) -m scripts.bench $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+	@exec $(python) -m scripts.bench $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 check: ## lint, formatting and types
 	@$(setup) --dev
@@ -49,6 +49,14 @@ format: ## put code into shape
 train: ## train the classical models anew
 	@$(setup)
 	$(python) -m scripts.train
+
+train-llm: ## train the language model that comes with the project (hours on a CPU; stop and go on at will)
+	@$(setup)
+	$(python) -m scripts.train_llm $(ARGS)
+
+eval-llm: ## measure that language model on held-out texts
+	@$(setup)
+	$(python) -m scripts.eval_llm $(ARGS)
 
 bento: ## build the bento that `bentoml containerize` turns into an image
 	@$(setup) --models
