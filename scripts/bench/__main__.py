@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.bench import engines, machine, report, rounds, wrk
 from scripts.bench.catalogue import DEFAULT, TARGET, select
@@ -14,6 +14,9 @@ from scripts.bench.samples import Load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from scripts.bench.catalogue import Peer
 
 LOADS = (Load(1), Load(64), Load(256), Load(4, rounds.BULK_ROWS))
 PARTS = ("serving", "llm")
@@ -59,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from scripts.bench.llm import soak as streams
 
         return streams.run(options.soak_streams, facts, folder)
+    return _compare(options, peers, facts, folder)
+
+
+def _compare(options: argparse.Namespace, peers: Sequence[Peer], facts: dict[str, Any], folder: Path) -> int:
     parts = set(options.parts.split(","))
     if "serving" in parts:
         bulk = engines.BulkRounds()
