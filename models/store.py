@@ -23,7 +23,7 @@ from models.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.spec import Engine
+    from models.spec import AnyEngine
 
 SPEC_FILE = "modelspec.json"
 _TAG = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
@@ -70,7 +70,7 @@ def find(name: str, version: str | None = None, *, folder: Path | None = None) -
     raise ModelMissing(f"Model {tag!r} is not in the model store; `make train` makes the ones that ship with Tandem.")
 
 
-def load(name: str, version: str | None = None, *, threads: int = 1, folder: Path | None = None) -> Engine:
+def load(name: str, version: str | None = None, *, threads: int = 1, folder: Path | None = None) -> AnyEngine:
     """A model (the newest version unless one is given) ready to predict with up to `threads` threads.
 
     Raises:

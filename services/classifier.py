@@ -16,8 +16,10 @@ from models import store
 from services import bentoml_patches
 from services.asgi import use_front
 from services.classifier_hop import HopApp
+from services.classifier_registry import Registry, at_start
 from services.engine_runner import EngineRunner, Executors
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
+from services.serving_state import ServingState
 from services.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def _batchable(spec: ModelSpec) -> Any:
     matrix = Annotated[np.ndarray, bentoml.validators.DType("float32"), bentoml.validators.Shape((-1, width))]
 
     async def predict(self: Any, rows: Any) -> Any:
-        return await self.runners[spec.name].predict(rows)
+        return await self.registry.runner(spec.name).predict(rows)
 
     predict.__name__ = spec.name
     predict.__qualname__ = f"Classifier.{spec.name}"
@@ -46,8 +48,10 @@ def _batchable(spec: ModelSpec) -> Any:
 
 
 def _with_batchable_apis(cls: type) -> type:
-    for spec in store.list_specs():
-        setattr(cls, spec.name, _batchable(spec))
+    """BentoML must know its APIs before it starts: these are of the classifiers that are in the store by then."""
+    for spec in at_start(load_settings().models.pinned):
+        if spec.is_classifier and spec.name.isidentifier() and not hasattr(cls, spec.name):
+            setattr(cls, spec.name, _batchable(spec))
     return cls
 
 
@@ -57,31 +61,40 @@ bentoml_patches.apply()
 @bentoml.service(name="Classifier", workers=load_settings().classifier.workers, **SERVICE_OPTIONS, **DEPENDENCY_OPTIONS)
 @_with_batchable_apis
 class Classifier:
-    """Loads every model of the store when it starts."""
+    """Serves the models of the store: at the start one version of each, then what it is told to."""
 
     def __init__(self) -> None:
-        threads = load_settings().classifier.threads
+        settings = load_settings()
         executors = Executors.create()
-        self.runners = {
-            spec.name: EngineRunner(store.load(spec.name, spec.version, threads=threads), executors)
-            for spec in store.list_specs()
-        }
+        self.registry = Registry(
+            ServingState.of_this_run(store.store_folder().parent / "tandem" / "serving"),
+            lambda engine: EngineRunner(engine, executors),
+            pinned=settings.models.pinned,
+            threads=settings.classifier.threads,
+            keep_seconds=settings.gateway.request_timeout + 1,
+            patience=settings.models.load_timeout,
+        )
         self._warming: asyncio.Task[None] | None = None
         settle_garbage_collector()
 
     @bentoml.on_startup
     async def start(self) -> None:
-        """Get ready for explanations in the background: predictions do not wait for the imports."""
+        """Follow what is to be served, and get ready for explanations: predictions do not wait for their imports."""
+        self.registry.start()
         self._warming = asyncio.create_task(self._warm_up())
 
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Take leave of the other workers."""
+        await self.registry.stop()
+
     async def _warm_up(self) -> None:
-        for runner in self.runners.values():
-            await runner.warm_up()
+        await self.registry.warm_up()
         settle_garbage_collector()
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The routes of the hop; the rest is BentoML's."""
-        return HopApp(self.runners, fallback)
+        return HopApp(self.registry, fallback)
 
 
 use_front(Classifier)

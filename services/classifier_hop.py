@@ -1,66 +1,98 @@
-"""The Classifier's side of the hop: status, predictions and attributions for the gateway, as tensor frames."""
+"""The Classifier's side of the hop: what the gateway asks of it, tensors as frames and everything else as JSON."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from services.asgi import read_body, send_bytes, send_json
-from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH
-from services.errors import InvalidInput, ModelNotFound, ServingError
-from services.frames import CONTENT_TYPE, FrameHeader, decode_frame, encode_frame
+from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
+from services.errors import InternalError, InvalidInput, ServingError
+from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from services.asgi import ASGIApp, Receive, Scope, Send
+    from services.classifier_registry import Registry
     from services.engine_runner import EngineRunner
 
 _MAX_FRAME = 2**30
+_MAX_CHANGE = 2**16
+_FRAME = ((b"content-type", CONTENT_TYPE.encode()),)
+
+logger = logging.getLogger("tandem.classifier")
 
 
 class HopApp:
-    """Status, predictions and attributions for the gateway."""
+    """Status, predictions, attributions and the models themselves, for the gateway."""
 
-    def __init__(self, runners: Mapping[str, EngineRunner], fallback: ASGIApp) -> None:
-        self._runners = runners
+    def __init__(self, registry: Registry, fallback: ASGIApp) -> None:
+        self._registry = registry
         self._fallback = fallback
+        self._handlers = {
+            PREDICT_PATH: self._predict,
+            INFER_PATH: self._infer,
+            ATTRIBUTE_PATH: self._attribute,
+            STATUS_PATH: self._status,
+            MODELS_PATH: self._models,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        handler = self._handlers.get(scope["path"])
+        if handler is None:
+            await self._fallback(scope, receive, send)
+            return
         try:
-            if path == PREDICT_PATH:
-                header, runner, rows = self._decode(await read_body(scope, receive, _MAX_FRAME))
-                probabilities = await runner.predict(rows)
-                frame = encode_frame(header.model, header.version, {"probabilities": probabilities})
-                await send_bytes(send, 200, frame, ((b"content-type", CONTENT_TYPE.encode()),))
-            elif path == ATTRIBUTE_PATH:
-                _, runner, rows = self._decode(await read_body(scope, receive, _MAX_FRAME))
-                probabilities, attributions = await runner.attribute(rows)
-                answer = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
-                await send_json(send, 200, msgspec.json.encode(answer))
-            elif path == STATUS_PATH:
-                await send_json(send, 200, msgspec.json.encode(self._status()))
-            else:
-                await self._fallback(scope, receive, send)
+            await handler(scope, receive, send)
         except ServingError as error:
-            await send_json(send, error.error_code, msgspec.json.encode({"error": error.message, "param": error.param}))
+            await _send_error(send, error)
+        except Exception:
+            logger.exception("A request from the gateway failed")
+            await _send_error(send, InternalError("The model failed on this request."))
 
-    def _status(self) -> dict[str, Any]:
-        models = {name: runner.spec.version for name, runner in self._runners.items()}
-        return {"state": "ready", "models": models}
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
+        spec = runner.spec
+        frame = encode_frame(spec.name, spec.version, {"probabilities": await runner.predict(rows)})
+        await send_bytes(send, 200, frame, _FRAME)
 
-    def _decode(self, body: bytes) -> tuple[FrameHeader, EngineRunner, NDArray[np.float32]]:
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
+        runner = self._registry.runner(header.model, header.version)
+        frame = encode_frame(header.model, header.version, await runner.infer(tensors))
+        await send_bytes(send, 200, frame, _FRAME)
+
+    async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
+        probabilities, attributions = await runner.attribute(rows)
+        answer = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
+        await send_json(send, 200, msgspec.json.encode(answer))
+
+    async def _status(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send_json(send, 200, msgspec.json.encode(self._registry.status()))
+
+    async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            try:
+                change = msgspec.json.decode(await read_body(scope, receive, _MAX_CHANGE), type=Change)
+            except msgspec.DecodeError as error:
+                raise InvalidInput(f"This is no change of the models: {error}.") from None
+            await (self._registry.load if change.load else self._registry.unload)(change.name, change.version)
+        await send_json(send, 200, msgspec.json.encode(await self._registry.listing()))
+
+    def _rows(self, body: bytes) -> tuple[EngineRunner, NDArray[np.float32]]:
         header, tensors = decode_frame(body)
-        runner = self._runners.get(header.model)
-        if runner is None or (header.version and header.version != runner.spec.version):
-            raise ModelNotFound(f"The Classifier has no model {header.model!r} of version {header.version!r}.")
-        rows = tensors.get("features")
+        rows: NDArray[Any] | None = tensors.get("features")
         if rows is None or rows.dtype != np.float32:
             raise InvalidInput("The frame needs one FP32 tensor named 'features'.", param="features")
-        return header, runner, rows.astype(np.float32, copy=False)
+        return self._registry.runner(header.model, header.version), rows.astype(np.float32, copy=False)
+
+
+async def _send_error(send: Send, error: ServingError) -> None:
+    body = {"error": error.message, "param": error.param, "code": error.kind}
+    await send_json(send, error.error_code, msgspec.json.encode(body))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from models.engines.loader import warm_up_attributions
+from models.errors import BadInput
 from services.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from models.spec import Attributions, Engine, Probabilities, Rows
+    from numpy.typing import NDArray
+
+    from models.spec import AnyEngine, Attributions, Engine, Probabilities, Rows, TensorEngine
+
+    Tensors = Mapping[str, NDArray[Any]]
 
 Given = TypeVar("Given")
 Outcome = TypeVar("Outcome")
@@ -39,49 +45,69 @@ class Executors:
 class EngineRunner:
     """Runs one engine, one prediction at a time: on the event loop when it is short, else in the thread."""
 
-    def __init__(self, engine: Engine, executors: Executors) -> None:
+    def __init__(self, engine: AnyEngine, executors: Executors) -> None:
         self.spec = engine.spec
         self._engine = engine
         self._executors = executors
-        self._seconds_per_row = 0.0
+        self._seconds_per_row = math.inf  # not measured yet
         self._in_thread = 0
 
     async def predict(self, rows: Rows) -> Probabilities:
         """Probabilities for `rows`, shape (n, features); InvalidInput when the width is not the model's."""
-        self._check(rows)
-        if not self._in_thread and len(rows) * self._seconds_per_row < _INLINE_SECONDS:
-            return self._timed(rows)
-        self._in_thread += 1
+        engine = self._classifier(rows)
+        return await self._run(engine.predict, rows, len(rows))
+
+    async def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        """The outputs of a model that is no classifier, by name; InvalidInput when it refuses the inputs."""
+        if self.spec.is_classifier:
+            raise InvalidInput(f"{self.spec.name} is a classifier: it takes rows of features.", param="model")
         try:
-            return await self._in(self._executors.predict, self._timed, rows)
-        finally:
-            self._in_thread -= 1
+            return await self._run(cast("TensorEngine", self._engine).infer, tensors, self._weight(tensors))
+        except BadInput as error:
+            raise InvalidInput(str(error)) from None
 
     async def attribute(self, row: Rows) -> tuple[Probabilities, Attributions]:
         """Probabilities and attributions of one row, shape (1, features)."""
-        self._check(row)
+        engine = self._classifier(row)
         if len(row) != 1:
             raise InvalidInput("Attributions are for one row at a time.", param="features")
-        return await self._in(
-            self._executors.attribute, lambda one: (self._engine.predict(one), self._engine.attribute(one)), row
-        )
+        return await self._in(self._executors.attribute, lambda one: (engine.predict(one), engine.attribute(one)), row)
 
     async def warm_up(self) -> None:
         """Import what explanations need, so that the first caller does not wait for it."""
-        await self._in(self._executors.attribute, warm_up_attributions, self._engine)
+        if self.spec.is_classifier:
+            await self._in(self._executors.attribute, warm_up_attributions, cast("Engine", self._engine))
 
-    def _check(self, rows: Rows) -> None:
+    def _classifier(self, rows: Rows) -> Engine:
+        if not self.spec.is_classifier:
+            raise InvalidInput(f"{self.spec.name} is no classifier: it takes tensors.", param="model")
         width = len(self.spec.features)
         if rows.ndim != 2 or rows.shape[1] != width:  # noqa: PLR2004 - a table has two dimensions
             raise InvalidInput(f"Expected shape [-1, {width}], got {list(rows.shape)}.", param="features")
+        return cast("Engine", self._engine)
 
-    def _timed(self, rows: Rows) -> Probabilities:
+    def _weight(self, tensors: Tensors) -> int:
+        """Rows in a batch, or 1 for a model that has none."""
+        first = next(iter(tensors.values()), None)
+        return len(first) if self.spec.batches and first is not None and first.ndim else 1
+
+    async def _run(self, work: Callable[[Given], Outcome], given: Given, count: int) -> Outcome:
+        if not self._in_thread and (not count or count * self._seconds_per_row < _INLINE_SECONDS):
+            return self._timed(work, given, count)
+        self._in_thread += 1
+        try:
+            return await self._in(self._executors.predict, lambda it: self._timed(work, it, count), given)
+        finally:
+            self._in_thread -= 1
+
+    def _timed(self, work: Callable[[Given], Outcome], given: Given, count: int) -> Outcome:
         started = time.perf_counter()
-        probabilities = self._engine.predict(rows)
-        if len(rows):
-            per_row = (time.perf_counter() - started) / len(rows)
-            self._seconds_per_row = 0.8 * self._seconds_per_row + 0.2 * per_row if self._seconds_per_row else per_row
-        return probabilities
+        outcome = work(given)
+        if count:
+            per_row = (time.perf_counter() - started) / count
+            known = self._seconds_per_row
+            self._seconds_per_row = 0.8 * known + 0.2 * per_row if math.isfinite(known) else per_row
+        return outcome
 
     @staticmethod
     async def _in(executor: ThreadPoolExecutor, work: Callable[[Given], Outcome], given: Given) -> Outcome:

@@ -70,6 +70,18 @@ class ClassifierSettings(_Section):
     )
 
 
+class ModelsSettings(_Section):
+    """Which of the stored models and versions are served."""
+
+    pinned: dict[str, str] = Field(
+        default_factory=dict,
+        description="Version that a model's bare name stands for, by model name; default: its newest version.",
+    )
+    load_timeout: float = Field(
+        120.0, gt=0, description="Seconds that every Classifier process may take to load a model at run time."
+    )
+
+
 class LoraModule(_Section):
     """A LoRA adapter, served as a model of its own name."""
 
@@ -146,6 +158,7 @@ class Settings(_Sources):
     gateway: GatewaySettings = GatewaySettings()
     batching: BatchingSettings = BatchingSettings()
     classifier: ClassifierSettings = ClassifierSettings()
+    models: ModelsSettings = ModelsSettings()
     llm: LLMSettings = LLMSettings()
     config: str | None = Field(
         None, description="Path of the YAML file with settings; default `tandem.yaml` where it exists."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.spec import Feature, Probabilities, Rows
+    from models.spec import Engine, Feature, Probabilities, Rows
 
 PARITY = 1e-5
 """Most that a served probability may differ from that of the library that trained the model."""
@@ -92,7 +92,7 @@ def check(trained: Trained, folder: Path, floors: Mapping[str, float]) -> None:
     for metric, floor in floors.items():
         if not spec.metrics[metric] >= floor:
             raise TrainingFailed(f"{spec.name}: {metric} is {spec.metrics[metric]:.4f}, at least {floor} is asked for.")
-    served = load_engine(spec, folder).predict(trained.rows)
+    served = cast("Engine", load_engine(spec, folder)).predict(trained.rows)
     difference = float(np.abs(served - trained.probabilities).max())
     if not difference <= PARITY:
         raise TrainingFailed(f"{spec.name}: served probabilities differ from {spec.framework}'s by {difference:.1e}.")

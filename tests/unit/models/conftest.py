@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ class Shelf:
     folders: dict[str, Path]
 
     def engine(self, name: str, *, threads: int = 1) -> Engine:
-        engine = load_engine(self.trained[name].spec, self.folders[name], threads=threads)
+        engine = cast("Engine", load_engine(self.trained[name].spec, self.folders[name], threads=threads))
         warm_up_attributions(engine)
         return engine
 

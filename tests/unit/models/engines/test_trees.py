@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from models.engines.trees import BOOSTER_FILE, LARGE_BATCH
 if TYPE_CHECKING:
     import xgboost
 
-    from models.spec import Rows
+    from models.spec import Engine, Rows
     from tests.unit.models.conftest import Shelf
 
 
@@ -41,7 +41,7 @@ def _booster(shelf: Shelf) -> xgboost.Booster:
 
 
 def test_graph_and_booster_agree_on_every_bit(shelf: Shelf, anywhere: Rows) -> None:
-    small = load_engine(shelf.trained["fraud"].spec, shelf.folders["fraud"])
+    small = cast("Engine", load_engine(shelf.trained["fraud"].spec, shelf.folders["fraud"]))
     large = shelf.engine("fraud")
     rows = np.concatenate([shelf.trained["fraud"].rows, anywhere])
     in_graph, in_booster = small.predict(rows), large.predict(rows)
