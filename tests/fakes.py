@@ -87,8 +87,11 @@ class FakeClassifier:
 
     def __init__(self) -> None:
         self.batches: list[list[list[Row]]] = []
+        self.seconds = 0.0
+        """How long each call takes."""
         self.inferred: list[list[Tensors]] = []
         self.error: Exception | None = None
+        self.reached = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -116,6 +119,8 @@ class FakeClassifier:
         return probabilities_of(row), attributions_of(row)
 
     async def _pass(self) -> None:
+        self.reached.set()
+        await asyncio.sleep(self.seconds)
         await self.gate.wait()
         if self.error is not None:
             raise self.error

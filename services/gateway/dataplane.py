@@ -5,6 +5,7 @@ Protocol adapters translate to and from these calls; backends carry them out. No
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from services.gateway.stacking import row_count
 from services.tensors import object_array
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     import aiohttp
 
@@ -80,9 +81,13 @@ class DataPlane:
         if spec is None:
             served = ", ".join(sorted(self.specs))
             raise ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model")
-        if version and version != spec.version:
+        if version is not None and version != spec.version:
             raise ModelNotFound(f"{model} has no version {version!r}; {spec.version!r} is served.", param="version")
         return spec
+
+    def require_models(self) -> None:
+        """Raises Unavailable, with the reason, unless the classical models take requests."""
+        self._health.require("classifier")
 
     async def predict(self, spec: ModelSpec, rows: Sequence[Row]) -> list[Probabilities]:
         """Class probabilities for each row, in the order of `ModelSpec.labels`, rounded to six decimals.
@@ -95,11 +100,7 @@ class DataPlane:
         if 0 < len(rows) <= self._slice:
             answers = await batcher.submit(rows, len(rows), self._timeout)
             return answers
-        answers = []
-        for start in range(0, len(rows), self._slice):
-            part = rows[start : start + self._slice]
-            answers += await batcher.submit(part, len(part), self._timeout)
-        return answers
+        return [answer for part in await self._in_parts(spec, rows, self._timeout) for answer in part]
 
     async def infer(
         self, spec: ModelSpec, tensors: Tensors, outputs: Sequence[str] = (), seconds: float | None = None
@@ -140,7 +141,7 @@ class DataPlane:
             reason = error.message
         return Explanation(label, probabilities, attributions, ranked, text, reason)
 
-    async def explain_stream(self, spec: ModelSpec, row: Row) -> AsyncIterator[str]:
+    async def explain_stream(self, spec: ModelSpec, row: Row) -> AsyncGenerator[str, None]:
         """The text of `explain`, piece by piece as it is generated. Raises Unavailable when the LLM is down."""
         self._health.require("llm")
         label, probabilities, _, ranked = await self._attribute(spec, row)
@@ -193,10 +194,17 @@ class DataPlane:
         if 0 < len(rows) <= self._slice:
             answer: Tensor = await batcher.submit(rows, len(rows), seconds)
             return answer
-        parts = [rows[start : start + self._slice] for start in range(0, len(rows), self._slice)]
         answers = [np.empty((0, len(spec.labels)), np.float32)]
-        answers += [await batcher.submit(part, len(part), seconds) for part in parts]
+        answers += await self._in_parts(spec, rows, seconds)
         return np.concatenate(answers)
+
+    async def _in_parts(self, spec: ModelSpec, rows: Sequence[Row] | Tensor, seconds: float) -> list[Any]:
+        """The answer to each slice of `rows` that fits a batch; `seconds` is for all of them together."""
+        batcher = self._batchers[spec.name]
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        parts = (rows[start : start + self._slice] for start in range(0, len(rows), self._slice))
+        return [await batcher.submit(part, len(part), deadline - clock()) for part in parts]
 
     async def _attribute(
         self, spec: ModelSpec, row: Row
@@ -232,8 +240,11 @@ def _labels(spec: ModelSpec, probabilities: Tensor) -> Tensor:
 def _completion(status: int, answer: bytes) -> str:
     try:
         decoded = msgspec.json.decode(answer)
-        if status == 200:  # noqa: PLR2004
-            return str(decoded["choices"][0]["message"]["content"])
-        raise Unavailable(f"The language model refused: {decoded['error']['message']}")
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
+        if status != 200:  # noqa: PLR2004
+            raise Unavailable(f"The language model refused: {decoded['error']['message']}")
+        text = decoded["choices"][0]["message"]["content"]
+        if text is None:
+            raise Unavailable("The language model had nothing to say.")
+        return str(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError):
         raise Unavailable("The language model sent an answer that cannot be read.") from None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from services.asgi import read_body, send_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Coroutine, Iterable
 
     from services.asgi import Header, Receive, Scope, Send
     from services.telemetry import AccessLine
@@ -52,15 +53,16 @@ class Exchange:
         await send_bytes(self._send, status, body, head)
 
     async def stream(
-        self, status: int, pieces: AsyncIterator[bytes], content_type: bytes, headers: Iterable[Header] = ()
+        self, status: int, pieces: AsyncGenerator[bytes, None], content_type: bytes, headers: Iterable[Header] = ()
     ) -> None:
-        """Send each piece as it comes. The head goes out with the first piece, so that an error before it can still be
-        answered with its status.
+        """Send each piece as it comes, and close `pieces` however it ends. The head goes out with the first piece, so that
+        an error before it can still be answered with its status.
         """
-        async for piece in pieces:
-            if not self.started:
-                await self._start(status, content_type, headers)
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if not self.started:
+                    await self._start(status, content_type, headers)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         if not self.started:
             await self._start(status, content_type, headers)
         await self._send({"type": "http.response.body", "body": b""})

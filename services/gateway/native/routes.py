@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from services.gateway.native.schemas import RequestDecoder, RowRequest, RowsRequest, as_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from models.spec import ModelSpec
     from services.gateway.backends import Row
@@ -49,13 +50,18 @@ class NativeRoutes:
         spec, request = self.decode_row(await exchange.body())
         exchange.line.model = spec.name
         exchange.line.rows = 1
-        pieces = self._dataplane.explain_stream(spec, as_row(request.row))
-        encoded = (piece.encode() async for piece in pieces)
-        await exchange.while_connected(exchange.stream(200, encoded, b"text/plain; charset=utf-8"))
+        pieces = _encoded(self._dataplane.explain_stream(spec, as_row(request.row)))
+        await exchange.while_connected(exchange.stream(200, pieces, b"text/plain; charset=utf-8"))
 
     async def _explain(self, exchange: Exchange, spec: ModelSpec, row: Row) -> None:
         explanation = await self._dataplane.explain(spec, row)
         await exchange.json(200, _encode(explained(spec, explanation)))
+
+
+async def _encoded(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield piece.encode()
 
 
 def classified(spec: ModelSpec, answers: Sequence[Probabilities]) -> dict[str, Any]:

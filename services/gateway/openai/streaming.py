@@ -10,12 +10,12 @@ from services.errors import DeadlineExceeded, Unavailable
 from services.gateway.openai.errors import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from services.errors import ServingError
 
 
-async def relayed(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     """The bytes of `response` in the pieces they arrive in.
 
     When the language model dies half way the stream ends with an error event, for the status is out already.

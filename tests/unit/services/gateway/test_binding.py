@@ -12,7 +12,7 @@ def test_loopback_may_be_open(host: str) -> None:
     check_binding(host, Settings())
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "tandem.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "tandem.example", "localhost.example"])
 def test_beyond_loopback_is_refused_with_what_to_do(host: str) -> None:
     with pytest.raises(BentoMLConfigException, match=f"listen on {host}.*TANDEM_AUTH=off"):
         check_binding(host, Settings())

@@ -262,7 +262,7 @@ def full_address() -> Iterator[str]:
         address = listener.getsockname()
         waiting = [socket.socket() for _ in range(4)]
         for one in waiting:
-            one.setblocking(False)  # noqa: FBT003 - socket's own signature
+            one.setblocking(False)
             one.connect_ex(address)
         yield f"tcp://127.0.0.1:{address[1]}"
         for one in waiting:
