@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import bentoml
 
-from models.llm.arguments import EngineConfigError
+from models.llm.contract import EngineConfigError
 from services import bentoml_patches
 from services.asgi import use_front
 from services.llm_device import Machine, gpu_memory, resolve_device, this_machine

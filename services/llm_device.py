@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from models.llm.arguments import EngineConfigError, variable
+from models.llm.contract import EngineConfigError, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.llm.arguments import Device
+    from models.llm.contract import Device
 
 
 class GpuMemory(TypedDict):

@@ -9,7 +9,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from models.llm.arguments import EngineConfigError
 from services.llm_front import EngineStatus
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ T = TypeVar("T")
 _WATCH_SECONDS = 0.2
 _FLUSH_SECONDS = 1.0
 _STOP_SECONDS = 8.0
-_LONGEST_REASON = 400
+_ABANDON_SECONDS = 1.0
 
 logger = logging.getLogger("tandem.llm")
 
@@ -57,22 +56,21 @@ class Engine(Protocol):
         """Stop the engine's processes."""
         ...
 
-    def why_it_died(self) -> str | None:
-        """Root cause after `load` failed or the engine died, where it is known."""
+    def explain(self, error: BaseException | None) -> str:
+        """Why `load` raised `error`, or why the engine died (None), in one sentence."""
         ...
 
 
-def end_process() -> None:
-    """End this process at once: its state is lost with its engine, and BentoML starts another."""
-    os._exit(1)
-
-
 class EngineThread:
-    """Runs an `Engine` in a thread of its own, which lives as long as the engine's processes (they die with it)."""
+    """Runs an `Engine` in a thread of its own, which lives as long as the engine's processes (they die with it).
 
-    def __init__(self, engine: Engine, on_death: Callable[[], None] = end_process) -> None:
+    When the engine dies, so does this process, by `end_process(1)`: BentoML starts another, and nothing is left of
+    the old one.
+    """
+
+    def __init__(self, engine: Engine, end_process: Callable[[int], None] = os._exit) -> None:
         self._engine = engine
-        self._on_death = on_death
+        self._end_process = end_process
         self._app: ASGIApp | None = None
         self._failure: str | None = None
         self._began = time.monotonic()
@@ -103,13 +101,16 @@ class EngineThread:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop the engine, loaded or not, within seconds."""
+        """Stop the engine within seconds, or end the process where it is in the middle of what cannot be stopped."""
         if not self._thread.is_alive():
             return
         self._stop.set()
-        if self._app is None:
+        loading = self._app is None
+        if loading:
             self._engine.abandon()
-        await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
+        await asyncio.to_thread(self._thread.join, _ABANDON_SECONDS if loading else _STOP_SECONDS)
+        if self._thread.is_alive():
+            self._end_process(0)
 
     def _run(self) -> None:
         if not self._load():
@@ -130,7 +131,7 @@ class EngineThread:
         except BaseException as error:  # vLLM ends some failed starts with SystemExit
             self._loading_seconds = time.monotonic() - self._began
             if not self._stop.is_set():
-                self._failure = sentence(error, engine.why_it_died())
+                self._failure = engine.explain(error)
                 logger.error("The language model cannot be started: %s", self._failure)  # noqa: TRY400 - one line
                 logger.debug("It raised", exc_info=error)
             engine.close()
@@ -141,24 +142,12 @@ class EngineThread:
         return True
 
     def _died(self) -> None:
-        why = self._engine.why_it_died() or "its process ended"
         self._app = None
-        logger.error("The language model's engine died (%s): this process ends and starts anew.", why)
+        logger.error("The language model's engine died: %s. It starts anew.", self._engine.explain(None).rstrip("."))
         # The answers under way have just been told; let those bytes go out.
         time.sleep(_FLUSH_SECONDS)
-        self._on_death()
+        self._end_process(1)
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-
-def sentence(error: BaseException, cause: str | None = None) -> str:
-    """One line for an operator: our own message as it is, else the root cause without vLLM's wrapping."""
-    if isinstance(error, EngineConfigError):
-        return str(error)
-    text = cause or f"{type(error).__name__}: {error}"
-    if "Value error, " in text:  # pydantic's wrapping of a check in vLLM's configuration
-        text = text.partition("Value error, ")[2].partition(" [type=")[0]
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."

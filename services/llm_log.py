@@ -44,7 +44,7 @@ def take_over(*, debug: bool) -> None:
 @contextmanager
 def only_errors() -> Iterator[None]:
     """Within it, warnings of vLLM and torch are dropped: while loading they warn of much that nobody can act on."""
-    names = ("vllm", "torch._library.triton")
+    names = ("vllm", "torch._library.triton", "transformers", "huggingface_hub")
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,43 +7,63 @@ one place where Tandem reaches into vLLM's internals to change them.
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from services.llm_failure import root_cause
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
 _PR_SET_PDEATHSIG = 1
 _KEPT_LINES = 500
-
-_LOG_PREFIX = re.compile(r"^\([\w ]+ pid=\d+\) ?(?:[A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
-_RAISED = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit|Failure)): (.+)")
-_NOT_THE_CAUSE = ("see root cause", "see stack trace", "initialization failed", "engine core proc", "cancelled")
+_DRAIN_SECONDS = 1.0
 
 
 def run_engine_core(output: Connection, parent: int, *args: Any, **kwargs: Any) -> None:
     """The engine process: as vLLM's own, but tied to the process `parent` and printing into `output`."""
     _die_with(parent)
-    # Ctrl-C in a terminal reaches the whole group; the parent alone decides when the engine stops.
     os.setpgid(0, 0)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     output.close()
     from vllm.v1.engine.core import EngineCoreProc
 
+    code = 1
     try:
         EngineCoreProc.run_engine_core(*args, **kwargs)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
     except Exception:  # noqa: BLE001 - vLLM has logged it; multiprocessing would print it once more
-        sys.exit(1)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # By now vLLM has released everything; the interpreter would take seconds to free its memory piece by piece.
+    os._exit(code)
+
+
+def stop_engines() -> None:
+    """Ask the engine processes of this one to end in good order; vLLM's own request, SIGTERM, does not reach them."""
+    for process in multiprocessing.active_children():
+        if process.pid:
+            os.kill(process.pid, signal.SIGINT)
+
+
+def kill_engines() -> None:
+    """End the engine processes of this one at once."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 def _die_with(parent: int) -> None:
@@ -58,14 +78,21 @@ def _die_with(parent: int) -> None:
 
 @contextmanager
 def started_by_us(output: EngineOutput) -> Iterator[None]:
-    """Within it, engine processes that vLLM starts run `run_engine_core`."""
+    """Within it, engine processes that vLLM starts from this thread run `run_engine_core`.
+
+    This process alone decides when they stop, after the answers under way: they are out of the process group that a
+    terminal's Ctrl-C reaches, and block SIGTERM, which BentoML's supervisor sends to a service's children as well.
+    """
     from vllm.v1.engine.core import EngineCoreProc
 
     original = EngineCoreProc.run_engine_core
     EngineCoreProc.run_engine_core = staticmethod(partial(run_engine_core, output.writer, os.getpid()))
+    resource_tracker.ensure_running()  # whose start would unblock the signal
+    inherited = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, inherited)
         EngineCoreProc.run_engine_core = original
         output.writer.close()
 
@@ -76,30 +103,22 @@ class EngineOutput:
     def __init__(self, forward: Callable[[str], None]) -> None:
         self._reader, self.writer = multiprocessing.Pipe(duplex=False)
         self._forward = forward
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines: deque[tuple[float, str]] = deque(maxlen=_KEPT_LINES)
         self.forwarding = False
         """Whether lines are passed on: not while loading, where vLLM warns of much that nobody can act on."""
         self._thread = threading.Thread(target=self._pump, name="llm-engine-output", daemon=True)
         self._thread.start()
 
-    def root_cause(self, timeout: float = 1.0) -> str | None:
-        """Why the engine ended, once its processes have: the first exception that is not a consequence of another."""
-        self._thread.join(timeout)
-        return root_cause(tuple(self._lines))
+    def root_cause(self, within: float = math.inf) -> str | None:
+        """Why the engine ended, once its processes have: what was raised first in the last `within` seconds."""
+        self._thread.join(_DRAIN_SECONDS)
+        since = time.monotonic() - within
+        return root_cause([line for when, line in tuple(self._lines) if when >= since])
 
     def _pump(self) -> None:
         with os.fdopen(os.dup(self._reader.fileno()), errors="replace") as lines:
             self._reader.close()
             for line in lines:
-                self._lines.append(line)
+                self._lines.append((time.monotonic(), line))
                 if self.forwarding:
                     self._forward(line.rstrip("\n"))
-
-
-def root_cause(lines: Iterable[str]) -> str | None:
-    """The message of the first exception in a log that does not merely point to another."""
-    for line in lines:
-        raised = _RAISED.match(_LOG_PREFIX.sub("", line))
-        if raised and not any(phrase in line.lower() for phrase in _NOT_THE_CAUSE):
-            return f"{raised[1]}: {raised[2].strip()}"
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
+import math
 import os
 import sys
 import warnings
@@ -11,19 +11,23 @@ from contextlib import AsyncExitStack, nullcontext, redirect_stderr
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from models.llm.arguments import EngineConfigError, engine_argv, engine_environment, served_name, variable
+from models.llm.arguments import engine_argv, engine_environment
+from models.llm.contract import EngineConfigError, served_name, variable
 from services.llm_device import Machine, resolve_device
+from services.llm_failure import sentence
 from services.llm_log import only_errors, take_over
-from services.llm_process import EngineOutput, started_by_us
+from services.llm_process import EngineOutput, kill_engines, started_by_us, stop_engines
 from services.runtime import settle_garbage_collector
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from models.llm.contract import Device
     from services.asgi import ASGIApp
     from services.settings import LLMSettings
 
-_SHUTDOWN_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 4.0
+_LAST_WORDS_SECONDS = 10.0
 
 logger = logging.getLogger("tandem.llm")
 
@@ -37,14 +41,16 @@ class VLLMEngine:
         self._debug = debug
         self.model = served_name(settings)
         self.models = (self.model, *(lora.name for lora in settings.lora_modules))
+        self._device: Device | None = None
         self._args: Namespace | None = None
         self._llm: Any = None
         self._output: EngineOutput | None = None
+        self._abandoned = False
         self._stack = AsyncExitStack()
 
     def load(self) -> None:
         """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
-        device = resolve_device(self._settings.device, self._machine)
+        device = self._device = resolve_device(self._settings.device, self._machine)
         argv = engine_argv(self._settings, device)
         logger.info("Loading %s on %s", self.model, device.upper())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -64,6 +70,8 @@ class VLLMEngine:
         config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
         self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
         self._output.forwarding = self._debug
+        if self._abandoned:
+            raise RuntimeError("Loading was given up.")
         with started_by_us(self._output):
             self._llm = AsyncLLM.from_vllm_config(
                 vllm_config=config,
@@ -97,15 +105,20 @@ class VLLMEngine:
         return not self._llm.errored
 
     def abandon(self) -> None:
-        for process in multiprocessing.active_children():
-            process.kill()
+        self._abandoned = True
+        kill_engines()
 
     def close(self) -> None:
         if self._llm is not None:
+            stop_engines()
             self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+            self._llm = None
 
-    def why_it_died(self) -> str | None:
-        return self._output.root_cause() if self._output else None
+    def explain(self, error: BaseException | None) -> str:
+        # What the engine raised long before it died is another matter.
+        within = math.inf if error else _LAST_WORDS_SECONDS
+        cause = self._output.root_cause(within) if self._output else None
+        return sentence(error, cause, self._device)
 
 
 class _Unstoppable:
@@ -134,7 +147,4 @@ def _parse(argv: list[str]) -> Namespace:
         raise EngineConfigError(
             f"vLLM refuses its arguments ({said}): correct {variable('extra_args')}.", setting="extra_args"
         ) from None
-    except (KeyError, TypeError, ValueError) as error:
-        said = str(error.args[0]) if error.args else str(error)
-        raise EngineConfigError(f"vLLM refuses the settings: {said}", setting="extra_args") from None
     return args
