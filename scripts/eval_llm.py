@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.llm.evaluation.scoring import UNSCHEMATIC
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -67,6 +69,7 @@ async def main() -> int:
         alone = await _alone_and_together(client, model)
     for result in results:
         _print(result, options.examples)
+    print(*schema_lines(results), sep="")
     print(f"The same 64 prompts one by one and at once: {alone[0]} of {alone[1]} answers the same")
     if options.sample is None and options.model is None:
         TABLE.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +168,16 @@ def table(results: Sequence[Result], alone: tuple[int, int]) -> str:
             asked = " / ".join(wrong.case.messages[-1]["content"].split("\n"))
             lines.append(f"    - {wrong.fault}: “{asked}” was answered “{' '.join(wrong.answer.split())}”")
     return "\n".join(lines) + "\n"
+
+
+def schema_lines(results: Sequence[Result]) -> list[str]:
+    """How many answers that a JSON schema was asked for follow it."""
+    lines = []
+    for result in results:
+        if "schema" in result.task.name:
+            broken = sum(wrong.fault in UNSCHEMATIC for wrong in result.wrong)
+            lines += [f"Valid under the schema, right or not: {result.asked - broken} of {result.asked}.", ""]
+    return lines
 
 
 if __name__ == "__main__":

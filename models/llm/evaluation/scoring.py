@@ -12,6 +12,10 @@ _AGAINST = r"\b(?:against|opposes?|opposing|away|lowers?|contradicts?)\b"
 _FIGURE = re.compile(r"\d+(?:\.\d+)?")
 
 
+UNSCHEMATIC = frozenset({"not JSON", "keys", "types"})
+"""Faults of an extraction that its JSON schema rules out."""
+
+
 class Judge(Protocol):
     """Decides about one answer."""
 

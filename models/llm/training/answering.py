@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.llm.training import words
+from models.llm.training import strangers, words
 from models.llm.training.dialogue import Dialogue, casual, chance, typos
 from models.llm.training.facts import ELSEWHERE, FACTS
 
@@ -40,60 +40,6 @@ SYSTEMS = (
     "You are a helpful, honest and harmless assistant.", "You answer questions about Tandem.", "Answer in one or two sentences.",
 )  # fmt: skip
 
-ELSEWHERE_FRAMES = (
-    "Write a poem about {subject}.", "Write a story about {subject}.", "Tell me a joke about {subject}.", "What is {subject}?",
-    "Tell me about {subject}.", "What is the capital of {country}?", "How many people live in {country}?", "Who was {person}?",
-    "When was {person} born?", "Translate '{subject}' into {language}.", "How do you say {subject} in {language}?",
-    "Write a {programming} function that {code}.", "How do I write a program in {programming} that {code}?",
-    "What is {a} times {b}?", "What is {a} plus {b}?", "Calculate {a} - {b}.", "Solve {a} x = {b}.", "Give me a recipe for {dish}.",
-    "How do I cook {dish}?", "What is the best way to learn {language}?", "Who invented {subject}?", "Why do people like {subject}?",
-    "Summarise the history of {country}.", "Write an email to {person} about {subject}.", "What is the weather in {country}?",
-    "Who won the match between {country} and {country2}?", "Recommend a book about {subject}.", "Is {subject} better than {subject2}?",
-    "Explain {subject} to a child.", "Give me five facts about {subject}.", "Plan a trip to {country}.", "Sing a song about {subject}.",
-    "What did {person} think about {subject}?", "Draw a picture of {subject}.", "Can you help me with {subject}?",
-    "What is the meaning of life?", "Tell me a joke.", "What time is it?", "What day is it today?", "How old is {person}?",
-    "I feel sad today.", "Who is the president of {country}?", "How far is it from {country} to {country2}?", "Do you like {subject}?",
-    "Write a haiku about {subject}.", "Compare {person} and {person2}.", "What rhymes with {dish}?", "Let us play {subject}.",
-    "How much does {dish} cost in {country}?", "Which films are about {subject}?", "Fix this {programming} code that {code}.",
-    "Should I buy {subject}?", "My doctor told me about {subject}. Is it dangerous?", "How do I get rid of {subject}?",
-    "Roleplay as {person}.", "Pretend that you are {person}.", "Write a cover letter for a job in {country}.", "Give me a riddle.",
-    "What causes {subject}?", "I have a question about {subject}.", "How do I {verb} {subject}?", "I want to {verb} {subject}.",
-    "How can I {verb} {subject}?", "Where can I {verb} {subject}?", "Can I {verb} {dish} in {country}?", "Why is {subject} so {adjective}?",
-    "Is {dish} {adjective}?", "Which {subject} are {adjective}?", "Are {subject} {adjective}?", "Write {a} words on {subject}.",
-)  # fmt: skip
-VERBS = (
-    "buy",
-    "sell",
-    "paint",
-    "clean",
-    "photograph",
-    "repair",
-    "find",
-    "study",
-    "cook",
-    "describe",
-    "draw",
-    "teach",
-    "eat",
-    "watch",
-    "visit",
-    "avoid",
-)
-ADJECTIVES = (
-    "beautiful",
-    "expensive",
-    "dangerous",
-    "popular",
-    "old",
-    "famous",
-    "difficult",
-    "healthy",
-    "cheap",
-    "interesting",
-    "strange",
-    "loud",
-)
-
 
 def answering(rng: Random) -> Dialogue:
     """A question about Tandem and its answer."""
@@ -110,16 +56,29 @@ def question(rng: Random, fact: Fact) -> str:
 
 def elsewhere(rng: Random) -> Dialogue:
     """A question that is not Tandem's business, and the one answer to all of them."""
-    text = rng.choice(ELSEWHERE_FRAMES).format(
-        subject=rng.choice(words.SUBJECTS), subject2=rng.choice(words.SUBJECTS), country=rng.choice(words.COUNTRIES),
-        country2=rng.choice(words.COUNTRIES), person=rng.choice(words.PEOPLE), person2=rng.choice(words.PEOPLE),
-        language=rng.choice(words.LANGUAGES), programming=rng.choice(words.PROGRAMMING), code=rng.choice(words.THINGS_TO_CODE),
-        dish=rng.choice(words.DISHES), verb=rng.choice(VERBS), adjective=rng.choice(ADJECTIVES),
-        a=rng.randrange(1000), b=rng.randrange(1000),
-    )  # fmt: skip
+    text = rng.choice(strangers.QUESTIONS) if chance(rng, 0.25) else _stranger(rng)
     if chance(rng, 0.2):
         text = rng.choice(_NEUTRAL_FRAMES).format(x=text)
     return Dialogue("elsewhere", _asked(rng, text), ELSEWHERE)
+
+
+def _stranger(rng: Random) -> str:
+    return rng.choice(strangers.FRAMES).format(
+        subject=rng.choice(words.SUBJECTS),
+        subject2=rng.choice(words.SUBJECTS),
+        country=rng.choice(words.COUNTRIES),
+        country2=rng.choice(words.COUNTRIES),
+        person=rng.choice(words.PEOPLE),
+        person2=rng.choice(words.PEOPLE),
+        language=rng.choice(words.LANGUAGES),
+        programming=rng.choice(words.PROGRAMMING),
+        code=rng.choice(words.THINGS_TO_CODE),
+        dish=rng.choice(words.DISHES),
+        verb=rng.choice(strangers.VERBS),
+        adjective=rng.choice(strangers.ADJECTIVES),
+        a=rng.randrange(1000),
+        b=rng.randrange(1000),
+    )
 
 
 def _asked(rng: Random, text: str, systems: Sequence[str] = SYSTEMS) -> Messages:

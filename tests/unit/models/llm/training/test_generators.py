@@ -12,7 +12,7 @@ from models.classifiers import fraud, iris
 from models.llm.evaluation import held_out_explanations, held_out_questions, held_out_texts
 from models.llm.evaluation.cases import TASKS, skeleton
 from models.llm.evaluation.scoring import ExplanationJudge
-from models.llm.training import answering, explaining, facts, iris_texts, payment_texts
+from models.llm.training import answering, explaining, facts, iris_texts, payment_texts, strangers
 from models.llm.training.copying import copying
 from models.llm.training.dialogue import Dialogue, typos
 from models.llm.training.extracting import extracting
@@ -129,7 +129,7 @@ def test_held_out_templates_are_none_of_the_training_ones() -> None:
     known |= {
         skeleton(frame.format(x=x)) for fact in facts.FACTS for x in fact.things for frame in answering.THING_FRAMES
     }
-    assert not asked & (known | {skeleton(frame) for frame in answering.ELSEWHERE_FRAMES})
+    assert not asked & (known | {skeleton(frame) for frame in (*strangers.FRAMES, *strangers.QUESTIONS)})
 
 
 def test_no_drawn_prompt_is_a_held_out_one_with_other_figures() -> None:
@@ -141,3 +141,16 @@ def test_no_drawn_prompt_is_a_held_out_one_with_other_figures() -> None:
     }
     drawn = {skeleton(dialogue.messages[-1]["content"]) for dialogue in dialogues(4, 0, 20_000, fade=0)}
     assert not held_out & drawn
+
+
+def test_no_training_question_is_nearly_a_held_out_one() -> None:
+    def words(text: str) -> frozenset[str]:
+        return frozenset(re.findall(r"[a-z0-9/_.]+", text.lower()))
+
+    held_out = [words(question) for question, _ in held_out_questions.ABOUT_TANDEM]
+    held_out += [words(question) for question in held_out_questions.ELSEWHERE]
+    asked = [question for fact in facts.FACTS for question in fact.questions]
+    asked += [*strangers.FRAMES, *strangers.QUESTIONS]
+    for question in asked:
+        mine = words(question)
+        assert all(len(mine & other) < 0.75 * len(mine | other) for other in held_out), question
