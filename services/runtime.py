@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+VERSION = "0.1.0"
+"""Of Tandem; `pyproject.toml` has the same."""
+
 SERVICE_OPTIONS: dict[str, Any] = {
     "metrics": {"enabled": False},
     "logging": {"access": {"enabled": False}},

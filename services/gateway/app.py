@@ -5,9 +5,7 @@ A path that is not in the table does not exist, however it is written: look-up i
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,13 +13,16 @@ from typing import TYPE_CHECKING
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
 from services.gateway.exchange import ClientGone, Exchange
 from services.gateway.native import errors as native_errors
+from services.gateway.oip import errors as oip_errors
+from services.gateway.oip.rest import MODELS_PREFIX, OIPRoutes, model_template
 from services.gateway.openai import errors as openai_errors
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH, OpenAIRoutes
 from services.gateway.operations import OperationsRoutes
+from services.gateway.request_ids import RequestIds
 from services.telemetry import AccessLine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from services.asgi import ASGIApp, Receive, Scope, Send
     from services.gateway.dataplane import DataPlane
@@ -33,7 +34,7 @@ logger = logging.getLogger("tandem.gateway")
 _BENTOML_PATHS = frozenset({"/", "/docs.json", "/schema.json"})
 _BENTOML_PREFIX = "/static_content/"
 _CLIENT_CLOSED_REQUEST = 499
-_LONGEST_REQUEST_ID = 128
+_OPENAI_MODEL = f"{MODELS_PATH}/{{model}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Route:
     error_body: Callable[[ServingError, str], bytes] = native_errors.error_body
 
 
-def routes(native: NativeRoutes, openai: OpenAIRoutes, operations: OperationsRoutes) -> dict[str, Route]:
+def routes(
+    native: NativeRoutes, openai: OpenAIRoutes, oip: OIPRoutes, operations: OperationsRoutes
+) -> dict[str, Route]:
     """The table of paths."""
     return {
         "/classify": Route("POST", native.classify),
@@ -60,6 +63,26 @@ def routes(native: NativeRoutes, openai: OpenAIRoutes, operations: OperationsRou
             path: Route(method, openai.passed_through, openai_errors.error_body)
             for path, method in PASSED_THROUGH.items()
         },
+        "/v2": Route("GET", oip.server, oip_errors.error_body),
+        "/v2/health/live": Route("GET", oip.live, oip_errors.error_body),
+        "/v2/health/ready": Route("GET", oip.ready, oip_errors.error_body),
+        "/v2/repository/index": Route("POST", oip.index, oip_errors.error_body),
+    }
+
+
+def model_routes(openai: OpenAIRoutes, oip: OIPRoutes) -> dict[str, Route]:
+    """The table of paths that name a model, by template."""
+    return {
+        _OPENAI_MODEL: Route("GET", openai.model, openai_errors.error_body),
+        **{
+            f"{MODELS_PREFIX}{{model}}{version}{action}": Route(method, handler, oip_errors.error_body)
+            for version in ("", "/versions/{version}")
+            for method, action, handler in (
+                ("GET", "", oip.model),
+                ("GET", "/ready", oip.model_ready),
+                ("POST", "/infer", oip.infer),
+            )
+        },
     }
 
 
@@ -67,16 +90,20 @@ class GatewayApp:
     """Finds the handler of a request, gives it an `Exchange`, and answers for what it raises."""
 
     def __init__(
-        self, table: dict[str, Route], openai: OpenAIRoutes, telemetry: Telemetry, body_limit: int, fallback: ASGIApp
+        self,
+        table: Mapping[str, Route],
+        model_table: Mapping[str, Route],
+        telemetry: Telemetry,
+        body_limit: int,
+        fallback: ASGIApp,
     ) -> None:
         """`fallback` is BentoML's app, which serves its own pages and schema."""
         self._table = table
-        self._model_route = Route("GET", openai.model, openai_errors.error_body)
+        self._model_table = model_table
         self._telemetry = telemetry
         self._body_limit = body_limit
         self._fallback = fallback
-        self._id_prefix = secrets.token_hex(6)
-        self._ids = itertools.count()
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -85,7 +112,7 @@ class GatewayApp:
             return
         began = self._telemetry.begin()
         route, template = self._find(path)
-        line = AccessLine(time.time(), self._request_id(scope), scope["method"], template, 500, 0.0)
+        line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         exchange = Exchange(scope, receive, send, line, self._body_limit)
         try:
             if route is None:
@@ -109,9 +136,12 @@ class GatewayApp:
         route = self._table.get(path)
         if route is not None:
             return route, path
-        if path.startswith(MODELS_PATH + "/"):
-            return self._model_route, MODELS_PATH + "/{model}"
-        return None, "unknown"
+        template: str | None = None
+        if path.startswith(MODELS_PREFIX):
+            template = model_template(path)
+        elif path.startswith(MODELS_PATH + "/"):
+            template = _OPENAI_MODEL
+        return (self._model_table[template], template) if template else (None, "unknown")
 
     async def _fail(self, exchange: Exchange, error: ServingError, route: Route | None) -> None:
         line = exchange.line
@@ -125,16 +155,10 @@ class GatewayApp:
         headers = tuple((name.encode(), value.encode("latin-1")) for name, value in error.headers().items())
         await exchange.json(error.error_code, error_body(error, line.request_id), headers)
 
-    def _request_id(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and 0 < len(value) <= _LONGEST_REQUEST_ID:
-                given: str = value.decode("latin-1")
-                if given.isascii() and given.isprintable():
-                    return given
-        return f"{self._id_prefix}{next(self._ids):08x}"
-
 
 def _error_body_for(path: str) -> Callable[[ServingError, str], bytes]:
+    if path.startswith("/v2"):
+        return oip_errors.error_body
     return openai_errors.error_body if path.startswith("/v1") else native_errors.error_body
 
 
@@ -143,5 +167,6 @@ def create_app(
 ) -> GatewayApp:
     """The gateway over its collaborators; tests give it fakes."""
     openai = OpenAIRoutes(dataplane)
-    table = routes(native, openai, OperationsRoutes(dataplane, telemetry))
-    return GatewayApp(table, openai, telemetry, body_limit, fallback)
+    oip = OIPRoutes(dataplane)
+    table = routes(native, openai, oip, OperationsRoutes(dataplane, telemetry))
+    return GatewayApp(table, model_routes(openai, oip), telemetry, body_limit, fallback)

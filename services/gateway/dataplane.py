@@ -15,20 +15,23 @@ import numpy as np
 
 from models.attribution import RankedAttribution, rank
 from models.llm.prompts import EXPLAIN_DECODING, explain_messages
-from services.errors import InternalError, ModelNotFound, ServingError, Unavailable
+from services.classifier_routes import Change
+from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
+from services.gateway.catalogue import Catalogue
 from services.gateway.contract import Contract
 from services.gateway.sse import text_of
 from services.gateway.stacking import row_count
 from services.tensors import object_array
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     import aiohttp
 
     from models.spec import Attributions, ModelSpec
     from services.gateway.backends import ClassifierBackend, LLMBackend, Row
+    from services.gateway.catalogue import StoredVersion
     from services.gateway.health import Health, HealthMonitor
     from services.settings import Settings
     from services.tensors import Tensor, Tensors
@@ -50,6 +53,14 @@ class Explanation:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """What one version of a model is reached through."""
+
+    contract: Contract
+    batcher: Batcher[Any, Any]
+
+
 class DataPlane:
     """The one place where every protocol's requests meet the models."""
 
@@ -62,28 +73,49 @@ class DataPlane:
         settings: Settings,
         observe_batch: Callable[[str, int, float], None],
     ) -> None:
-        """`observe_batch(model, rows, waited)` hears of every batch."""
-        self.specs = {spec.name: spec for spec in specs}
+        """Serve `specs` until the Classifier has said what it has; `observe_batch(model, rows, waited)` hears of every
+        batch.
+        """
+        self.catalogue = Catalogue(specs, classifier.listing)
         self._classifier = classifier
         self._llm = llm
         self._health = health
         self._timeout = settings.gateway.request_timeout
         self._slice = settings.batching.max_rows
-        limits = BatchLimits(
+        self._max_rows = settings.gateway.max_rows
+        self._limits = BatchLimits(
             settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
         )
-        self._contracts = {spec.name: Contract(spec, settings.gateway.max_rows) for spec in specs}
-        self._batchers = {spec.name: self._batcher(spec, limits, observe_batch) for spec in specs}
+        self._observe = observe_batch
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self.catalogue.listen(self._sweep)
+        health.listen("classifier", self.catalogue.seen)
+
+    @property
+    def specs(self) -> Mapping[str, ModelSpec]:
+        """What each model's bare name stands for."""
+        return self.catalogue.specs
 
     def spec(self, model: str, version: str | None = None) -> ModelSpec:
         """The spec of `model`, in `version` where one is given; raises ModelNotFound."""
-        spec = self.specs.get(model)
-        if spec is None:
-            served = ", ".join(sorted(self.specs))
-            raise ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model")
-        if version is not None and version != spec.version:
-            raise ModelNotFound(f"{model} has no version {version!r}; {spec.version!r} is served.", param="version")
-        return spec
+        return self.catalogue.find(model, version)
+
+    async def repository(self) -> list[StoredVersion]:
+        """Every version in the model store, and whether it is served. Raises Unavailable when the Classifier is down."""
+        self._health.require("classifier")
+        return self.catalogue.apply(await self._classifier.listing())
+
+    async def load_model(self, name: str, version: str = "") -> None:
+        """Serve a stored model: the newest or pinned version in place of the one that its name stood for, or beside it
+        the version that is given. Requests under way finish on what they began with.
+
+        Raises ModelNotFound, Unavailable, or ModelLoadFailed, after which everything is as it was.
+        """
+        await self._change(Change(name, load=True, version=version))
+
+    async def unload_model(self, name: str, version: str = "") -> None:
+        """Serve a model, or one version of it, no more. Raises ModelNotFound or Unavailable."""
+        await self._change(Change(name, load=False, version=version))
 
     def require_models(self) -> None:
         """Raises Unavailable, with the reason, unless the classical models take requests."""
@@ -95,7 +127,7 @@ class DataPlane:
         Raises Unavailable, Overloaded or DeadlineExceeded.
         """
         self._health.require("classifier")
-        batcher = self._batchers[spec.name]
+        batcher = self._lane(spec).batcher
         answers: list[Probabilities]
         if 0 < len(rows) <= self._slice:
             answers = await batcher.submit(rows, len(rows), self._timeout)
@@ -111,7 +143,7 @@ class DataPlane:
         Raises InvalidInput, Unavailable, Overloaded or DeadlineExceeded.
         """
         self._health.require("classifier")
-        contract = self._contracts[spec.name]
+        contract = self._lane(spec).contract
         inputs = contract.check(tensors)
         wanted = contract.wanted(outputs)
         timeout = self._timeout if seconds is None else min(seconds, self._timeout)
@@ -119,7 +151,7 @@ class DataPlane:
             probabilities = await self._probabilities(spec, inputs["features"], timeout)
             return {name: _labels(spec, probabilities) if name == "label" else probabilities for name in wanted}
         rows = row_count(inputs) if contract.takes_rows else self._slice
-        answer: dict[str, Tensor] = await self._batchers[spec.name].submit(inputs, rows, timeout)
+        answer: dict[str, Tensor] = await self._lane(spec).batcher.submit(inputs, rows, timeout)
         missing = next((name for name in wanted if name not in answer), None)
         if missing:
             raise InternalError(f"{spec.name} did not give its output {missing!r}.")
@@ -177,8 +209,29 @@ class DataPlane:
 
     async def close(self) -> None:
         """Finish what was accepted."""
-        for batcher in self._batchers.values():
-            await batcher.close()
+        await self.catalogue.close()
+        for lane in tuple(self._lanes.values()):
+            await lane.batcher.close()
+
+    async def _change(self, change: Change) -> None:
+        """The one way in which what is served changes on request."""
+        self._health.require("classifier")
+        self.catalogue.apply(await self._classifier.change(change))
+
+    def _lane(self, spec: ModelSpec) -> _Lane:
+        lane = self._lanes.get((spec.name, spec.version))
+        if lane is None:
+            lane = self._lanes[spec.name, spec.version] = _Lane(
+                Contract(spec, self._max_rows), self._batcher(spec, self._limits, self._observe)
+            )
+        return lane
+
+    def _sweep(self) -> None:
+        """Drop what belongs to versions that are served no more and have nothing left to do."""
+        for key, lane in tuple(self._lanes.items()):
+            busy = lane.batcher.in_flight or lane.batcher.queued_rows
+            if not busy and not self.catalogue.holds(*key):
+                del self._lanes[key]
 
     def _batcher(
         self, spec: ModelSpec, limits: BatchLimits, observe: Callable[[str, int, float], None]
@@ -190,7 +243,7 @@ class DataPlane:
         )
 
     async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:
-        batcher = self._batchers[spec.name]
+        batcher = self._lane(spec).batcher
         if 0 < len(rows) <= self._slice:
             answer: Tensor = await batcher.submit(rows, len(rows), seconds)
             return answer
@@ -200,7 +253,7 @@ class DataPlane:
 
     async def _in_parts(self, spec: ModelSpec, rows: Sequence[Row] | Tensor, seconds: float) -> list[Any]:
         """The answer to each slice of `rows` that fits a batch; `seconds` is for all of them together."""
-        batcher = self._batchers[spec.name]
+        batcher = self._lane(spec).batcher
         clock = asyncio.get_running_loop().time
         deadline = clock() + seconds
         parts = (rows[start : start + self._slice] for start in range(0, len(rows), self._slice))

@@ -1,0 +1,87 @@
+"""The whole gateway in this process, over fakes, for tests of its protocols."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from models.spec import ModelSpec, TensorSpec
+from services.gateway.app import create_app
+from services.gateway.dataplane import DataPlane
+from services.gateway.health import HealthMonitor
+from services.gateway.native.routes import NativeRoutes
+from services.settings import BatchingSettings, GatewaySettings, Settings
+from services.telemetry import Telemetry
+from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from services.asgi import Receive, Scope, Send
+
+FLOWERS = make_spec().model_copy(
+    update={
+        "outputs": (
+            TensorSpec(name="label", datatype="BYTES", shape=(-1,)),
+            TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 2)),
+        ),
+        "metrics": {"accuracy": 0.9},
+    }
+)
+
+
+def tensor_spec(name: str, *tensors: tuple[str, str, tuple[int, ...]]) -> ModelSpec:
+    """A model that gives back each of its inputs doubled, as `<name>_doubled`."""
+    return ModelSpec(
+        name=name,
+        version="v1",
+        framework="onnx",
+        description="Doubles.",
+        features=(),
+        labels=(),
+        inputs=tuple(TensorSpec(name=one, datatype=datatype, shape=shape) for one, datatype, shape in tensors),
+        outputs=tuple(
+            TensorSpec(name=f"{one}_doubled", datatype=datatype, shape=shape) for one, datatype, shape in tensors
+        ),
+        trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+        data_source="Made up for tests.",
+    )
+
+
+class Stage:
+    """A gateway over fakes."""
+
+    def __init__(self, specs: Sequence[ModelSpec] = (FLOWERS,), **gateway: Any) -> None:
+        self.classifier = FakeClassifier()
+        self.llm = FakeLLM()
+        self.dependencies = {
+            "classifier": FakeDependency("Classifier"),
+            "llm": FakeDependency("language model", {"state": "ready", "model": LLM_NAME, "models": [LLM_NAME]}),
+        }
+        self.settings = Settings(
+            gateway=GatewaySettings(access_log=False, **gateway), batching=BatchingSettings(max_rows=64)
+        )
+        self.monitor = HealthMonitor(self.dependencies, 0.05)
+        self.telemetry = Telemetry(access_log=False, registry=CollectorRegistry())
+        self.dataplane = DataPlane(specs, self.classifier, self.llm, self.monitor, self.settings, self.telemetry.batch)
+        native = NativeRoutes(self.dataplane, self.settings.gateway.max_rows)
+        self.app = create_app(
+            self.dataplane, native, self.telemetry, self.settings.gateway.max_body_bytes, _nothing_else
+        )
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """HTTP to the gateway, whose dependencies have been looked at."""
+        await self.monitor.look()
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield client
+        await self.dataplane.close()
+
+
+async def _nothing_else(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError(f"BentoML was asked for {scope['path']}")
