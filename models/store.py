@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
@@ -21,9 +21,9 @@ from models.errors import ModelBroken, ModelMissing
 from models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from models.spec import AnyEngine
+    from models.spec import AnyEngine, Engine
 
 SPEC_FILE = "modelspec.json"
 _TAG = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
@@ -48,6 +48,21 @@ def list_specs(*, all_versions: bool = False, folder: Path | None = None) -> tup
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     versions = [_versions(root / name) for name in names]
     return tuple(spec for specs in versions for spec in (specs if all_versions else specs[:1]))
+
+
+def list_pinned(pinned: Mapping[str, str], *, folder: Path | None = None) -> tuple[ModelSpec, ...]:
+    """What a server serves when it starts: of each model the version that `pinned` names for it, or else the newest.
+
+    A pinned version that is not there is logged and left out: to serve another in its place would be a surprise.
+    """
+    specs = {spec.name: spec for spec in list_specs(folder=folder)}
+    for name, version in pinned.items():
+        specs.pop(name, None)
+        try:
+            specs[name] = find(name, version, folder=folder)[0]
+        except (ModelMissing, ModelBroken) as error:
+            _log.warning("%s is pinned to version %s. %s", name, version, error)
+    return tuple(specs[name] for name in sorted(specs))
 
 
 def find(name: str, version: str | None = None, *, folder: Path | None = None) -> tuple[ModelSpec, Path]:
@@ -75,13 +90,21 @@ def load(name: str, version: str | None = None, *, threads: int = 1, folder: Pat
 
     Raises:
         ModelMissing: there is no such model or version.
-        ModelBroken: its spec or weights cannot be read, or it fails on a first row.
+        ModelBroken: its spec or weights cannot be read, or it fails on a first call.
 
     """
     from models.engines.loader import load_engine
 
     spec, path = find(name, version, folder=folder)
     return load_engine(spec, path, threads=threads)
+
+
+def load_classifier(name: str, version: str | None = None, *, threads: int = 1, folder: Path | None = None) -> Engine:
+    """A classifier, as `load` does it. Raises ModelBroken as well when the model is none."""
+    engine = load(name, version, threads=threads, folder=folder)
+    if not engine.spec.is_classifier:
+        raise ModelBroken(f"Model {name!r} is no classifier.")
+    return cast("Engine", engine)
 
 
 def save(spec: ModelSpec, write: Callable[[Path], None], *, folder: Path | None = None) -> ModelSpec:

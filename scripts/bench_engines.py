@@ -7,7 +7,7 @@ Figures are microseconds a call, the best of several rounds.
 from __future__ import annotations
 
 import timeit
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def main() -> None:
     """Print one table a model."""
     for name, contenders in (("iris", _iris), ("fraud", _fraud), ("digits", _digits)):
         spec, folder = store.find(name)
-        engine = cast("Engine", store.load(name))
+        engine = store.load_classifier(name)
         warm_up_attributions(engine)
         rows = _rows(name)
         print(f"\n{spec.name}:{spec.version}, microseconds a call")

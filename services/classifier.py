@@ -16,7 +16,7 @@ from models import store
 from services import bentoml_patches
 from services.asgi import use_front
 from services.classifier_hop import HopApp
-from services.classifier_registry import Registry, at_start
+from services.classifier_registry import Registry
 from services.engine_runner import EngineRunner, Executors
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
 from services.serving_state import ServingState
@@ -49,7 +49,7 @@ def _batchable(spec: ModelSpec) -> Any:
 
 def _with_batchable_apis(cls: type) -> type:
     """BentoML must know its APIs before it starts: these are of the classifiers that are in the store by then."""
-    for spec in at_start(load_settings().models.pinned):
+    for spec in store.list_pinned(load_settings().models.pinned):
         if spec.is_classifier and spec.name.isidentifier() and not hasattr(cls, spec.name):
             setattr(cls, spec.name, _batchable(spec))
     return cls

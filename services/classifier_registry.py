@@ -37,18 +37,6 @@ _POLL_SECONDS = 0.1
 logger = logging.getLogger("tandem.classifier")
 
 
-def at_start(pinned: Mapping[str, str]) -> tuple[ModelSpec, ...]:
-    """What a server serves when it starts: of each model in the store the pinned version, or else the newest."""
-    specs = {spec.name: spec for spec in store.list_specs()}
-    for name, version in pinned.items():
-        specs.pop(name, None)
-        try:
-            specs[name] = store.find(name, version)[0]
-        except ModelError as error:
-            logger.error("%s is pinned to %s: %s", name, version, error)  # noqa: TRY400 - one line
-    return tuple(specs[name] for name in sorted(specs))
-
-
 class Registry:
     """The models of one worker, kept equal to what `ServingState` says all workers should have."""
 
@@ -184,7 +172,7 @@ class Registry:
             with self._state.lock() as mine:
                 wanted = self._state.read()
                 if wanted is None and mine:
-                    specs = at_start(self._pinned)
+                    specs = store.list_pinned(self._pinned)
                     wanted = Wanted(1, {spec.name: WantedModel(spec.version, (spec.version,)) for spec in specs})
                     self._state.write(wanted)
             if wanted is None:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
+from services.classifier_routes import Change, Listed, Listing
 from services.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -45,6 +47,13 @@ def make_spec(name: str = "flowers", version: str = "v1") -> ModelSpec:
         trained_at=datetime(2026, 1, 1, tzinfo=UTC),
         data_source="Made up for tests.",
     )
+
+
+def make_listing(generation: int, *specs: ModelSpec, others: Sequence[ModelSpec] = (), run: str = "run") -> Listing:
+    """What a Classifier says that serves `specs` by name, and `others` by name and version."""
+    listed = [Listed(msgspec.Raw(spec.model_dump_json().encode()), default=True) for spec in specs]
+    listed += [Listed(msgspec.Raw(spec.model_dump_json().encode()), default=False) for spec in others]
+    return Listing(run, generation, listed, [])
 
 
 def probabilities_of(row: Sequence[float]) -> list[float]:
@@ -90,6 +99,9 @@ class FakeClassifier:
         self.seconds = 0.0
         """How long each call takes."""
         self.inferred: list[list[Tensors]] = []
+        self.lists = make_listing(0)
+        """What it says that it serves."""
+        self.changes: list[Change] = []
         self.error: Exception | None = None
         self.reached = asyncio.Event()
         self.gate = asyncio.Event()
@@ -117,6 +129,14 @@ class FakeClassifier:
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
         await self._pass()
         return probabilities_of(row), attributions_of(row)
+
+    async def listing(self) -> Listing:
+        await self._pass()
+        return self.lists
+
+    async def change(self, change: Change) -> Listing:
+        self.changes.append(change)
+        return await self.listing()
 
     async def _pass(self) -> None:
         self.reached.set()

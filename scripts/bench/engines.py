@@ -132,7 +132,7 @@ def _median(samples: Sequence[BulkSample], model: str, way: str) -> float:
 def _main(name: str, seconds: float) -> None:
     from services.settings import load_settings
 
-    engine = store.load(name, threads=load_settings().classifier.threads)
+    engine = store.load_classifier(name, threads=load_settings().classifier.threads)
     rows = bulk_rows(engine.spec)
     engine.predict(rows)
     calls, began = 0, time.perf_counter()

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import Attributions
-from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, PREDICT_PATH
-from services.errors import InternalError, ServingError, error_for
+from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
+from services.errors import InternalError, ModelLoadFailed, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.gateway.stacking import grouped, row_count, split, stacked
 
@@ -33,6 +33,7 @@ Rows = Sequence[Row] | NDArray[np.float32]
 RowProbabilities = list[list[float]] | NDArray[np.float32]
 
 _FRAME_HEADERS = {"content-type": CONTENT_TYPE}
+_JSON_HEADERS = {"content-type": "application/json"}
 
 
 class ClassifierBackend(Protocol):
@@ -50,6 +51,14 @@ class ClassifierBackend(Protocol):
 
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
         """Class probabilities and attributions of one row."""
+        ...
+
+    async def listing(self) -> Listing:
+        """What is served, and what else is stored."""
+        ...
+
+    async def change(self, change: Change) -> Listing:
+        """Load or unload a model; the listing once every worker has done so."""
         ...
 
 
@@ -70,9 +79,11 @@ class LLMBackend(Protocol):
 class RemoteClassifier:
     """The Classifier service over the hop."""
 
-    def __init__(self, upstream: Upstream, timeout: float) -> None:
+    def __init__(self, upstream: Upstream, timeout: float, load_timeout: float) -> None:
+        """`timeout` is for predictions, `load_timeout` for changes of what is served, both in seconds."""
         self._upstream = upstream
         self._timeout = timeout
+        self._load_timeout = load_timeout
 
     async def predict(self, spec: ModelSpec, payloads: Sequence[Rows]) -> list[RowProbabilities]:
         arrays = [isinstance(payload, np.ndarray) for payload in payloads]
@@ -107,6 +118,16 @@ class RemoteClassifier:
         answer = msgspec.json.decode(await self._post(ATTRIBUTE_PATH, spec, {"features": np.array([row], np.float32)}))
         return answer["probabilities"], Attributions.model_validate(answer["attributions"])
 
+    async def listing(self) -> Listing:
+        status, body = await self._upstream.call("GET", MODELS_PATH, headers={}, timeout=self._timeout)
+        return _listing(status, body)
+
+    async def change(self, change: Change) -> Listing:
+        status, body = await self._upstream.call(
+            "POST", MODELS_PATH, body=msgspec.json.encode(change), headers=_JSON_HEADERS, timeout=self._load_timeout
+        )
+        return _listing(status, body)
+
     async def _post_tensors(self, path: str, spec: ModelSpec, tensors: Tensors) -> dict[str, Tensor]:
         return decode_frame(await self._post(path, spec, tensors))[1]
 
@@ -120,12 +141,22 @@ class RemoteClassifier:
         return body
 
 
+def _listing(status: int, body: bytes) -> Listing:
+    if status != 200:  # noqa: PLR2004
+        raise _error(status, body)
+    try:
+        return msgspec.json.decode(body, type=Listing)
+    except msgspec.DecodeError:
+        raise InternalError("The Classifier's list of models cannot be read.") from None
+
+
 def _error(status: int, body: bytes) -> ServingError:
     try:
-        message = str(msgspec.json.decode(body)["error"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        message = "The Classifier failed on this request."
-    return error_for(status)(message)
+        answer = msgspec.json.decode(body)
+        message, kind = str(answer["error"]), answer.get("code")
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        message, kind = "The Classifier failed on this request.", None
+    return (ModelLoadFailed if kind == ModelLoadFailed.kind else error_for(status))(message)
 
 
 class RemoteLLM:

@@ -56,8 +56,10 @@ class Gateway:
         }
         self._monitor = HealthMonitor(self._upstreams, settings.gateway.probe_interval)
         self._dataplane = DataPlane(
-            store.list_specs(),
-            RemoteClassifier(self._upstreams["classifier"], settings.gateway.request_timeout),
+            store.list_pinned(settings.models.pinned),
+            RemoteClassifier(
+                self._upstreams["classifier"], settings.gateway.request_timeout, settings.models.load_timeout + 5
+            ),
             RemoteLLM(self._upstreams["llm"], settings.gateway.llm_idle_timeout),
             self._monitor,
             settings,

@@ -24,10 +24,11 @@ class NativeRoutes:
     """Handlers of Tandem's own API over one data plane."""
 
     def __init__(self, dataplane: DataPlane, max_rows: int) -> None:
-        specs = tuple(dataplane.specs.values())
         self._dataplane = dataplane
-        self.decode_rows: RequestDecoder[RowsRequest] = RequestDecoder(specs, "rows", max_rows)
-        self.decode_row: RequestDecoder[RowRequest] = RequestDecoder(specs, "row", None)
+        self._max_rows = max_rows
+        self.decode_rows: RequestDecoder[RowsRequest]
+        self.decode_row: RequestDecoder[RowRequest]
+        dataplane.catalogue.listen(self._learn_models)
 
     async def classify(self, exchange: Exchange) -> None:
         """Labels and probabilities for a list of rows."""
@@ -52,6 +53,12 @@ class NativeRoutes:
         exchange.line.rows = 1
         pieces = _encoded(self._dataplane.explain_stream(spec, as_row(request.row)))
         await exchange.while_connected(exchange.stream(200, pieces, b"text/plain; charset=utf-8"))
+
+    def _learn_models(self) -> None:
+        catalogue = self._dataplane.catalogue
+        specs = tuple(catalogue.specs.values())
+        self.decode_rows = RequestDecoder(specs, "rows", self._max_rows, catalogue.others)
+        self.decode_row = RequestDecoder(specs, "row", None, catalogue.others)
 
     async def _explain(self, exchange: Exchange, spec: ModelSpec, row: Row) -> None:
         explanation = await self._dataplane.explain(spec, row)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, Union
 import msgspec
 
 from services.errors import InvalidInput, ModelNotFound, ServingError
+from services.gateway.catalogue import not_served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from models.spec import Feature, ModelSpec
     from services.gateway.backends import Row
@@ -55,18 +56,30 @@ class RowRequest(msgspec.Struct):
 class RequestDecoder(Generic[Body]):
     """Decodes one kind of body for all models at once: the field `model` picks the struct."""
 
-    def __init__(self, specs: Sequence[ModelSpec], field: str, max_rows: int | None) -> None:
-        """`field` holds a list of at most `max_rows` rows, or one row when that is None."""
+    def __init__(
+        self, specs: Iterable[ModelSpec], field: str, max_rows: int | None, others: Iterable[ModelSpec] = ()
+    ) -> None:
+        """`field` holds a list of at most `max_rows` rows, or one row when that is None.
+
+        A body that names no version means one of `specs`; `others` are versions that only a body naming them gets.
+        """
         self._specs = {spec.name: spec for spec in specs}
-        bodies = tuple(_body_type(spec, field, max_rows) for spec in specs)
+        classifiers = [spec for spec in self._specs.values() if spec.is_classifier]
+        bodies = tuple(_body_type(spec, field, max_rows) for spec in classifiers)
         self._decode = msgspec.json.Decoder(Union[(*bodies, _NoModel)]).decode
-        self._served = dict(zip(bodies, specs, strict=True))
+        self._served = dict(zip(bodies, classifiers, strict=True))
+        self._others: dict[tuple[str, str], RequestDecoder[Body]] = {
+            (spec.name, spec.version): RequestDecoder((spec,), field, max_rows) for spec in others if spec.is_classifier
+        }
 
     def __call__(self, data: bytes) -> tuple[ModelSpec, Body]:
         """The model that is asked for, and its body. Raises InvalidInput or ModelNotFound."""
         try:
             body = self._decode(data)
         except msgspec.ValidationError as error:
+            other = self._others and self._other(data)
+            if other:
+                return other(data)
             raise self._explained(error, data) from None
         except _UNREADABLE as error:
             raise _malformed(data, error) from None
@@ -74,10 +87,16 @@ class RequestDecoder(Generic[Body]):
         if spec is None:
             raise self._wrong_model(data)
         if body.version is not None and body.version != spec.version:
-            raise ModelNotFound(
-                f"{spec.name} has no version {body.version!r}; {spec.version!r} is served.", param="version"
-            )
+            other = self._others.get((spec.name, body.version))
+            if other:
+                return other(data)
+            raise not_served(spec.name, body.version, spec.version)
         return spec, body
+
+    def _other(self, data: bytes) -> RequestDecoder[Body] | None:
+        asked = _peek(data)
+        named = isinstance(asked.model, str) and isinstance(asked.version, str)
+        return self._others.get((asked.model, asked.version)) if named else None
 
     def _explained(self, error: msgspec.ValidationError, data: bytes) -> ServingError:
         match = _PATH.match(str(error))
@@ -103,17 +122,22 @@ class RequestDecoder(Generic[Body]):
         return InvalidInput(f"{path}: {problem}." if path else f"The body: {problem}.", param=path or None)
 
     def _wrong_model(self, data: bytes) -> ServingError:
-        model = _peek(data)
-        served = ", ".join(sorted(self._specs))
+        model = _peek(data).model
+        served = ", ".join(sorted(spec.name for spec in self._served.values())) or "none"
         if model is None:
             return InvalidInput(f"model: is required. Served: {served}.", param="model")
         if not isinstance(model, str):
             return InvalidInput("model: must be a string.", param="model")
+        if model in self._specs:
+            return InvalidInput(
+                f"{model} is no classifier: send its tensors to /v2/models/{model}/infer. Classifiers: {served}.",
+                param="model",
+            )
         return ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model")
 
     def _feature(self, data: bytes, path: str) -> Feature | None:
         row, _, name = path.rpartition(".")
-        model = _peek(data) if row else None
+        model = _peek(data).model if row else None
         spec = self._specs.get(model) if isinstance(model, str) else None
         return next((feature for feature in spec.features if feature.name == name), None) if spec else None
 
@@ -124,12 +148,13 @@ class _NoModel(msgspec.Struct, tag_field="model", tag=""):
 
 class _Peek(msgspec.Struct):
     model: Any = None
+    version: Any = None
 
 
-def _peek(data: bytes) -> Any:
-    """What the field `model` holds. Raises InvalidInput when the body breaks off behind the error that led here."""
+def _peek(data: bytes) -> _Peek:
+    """What the fields `model` and `version` hold. Raises InvalidInput when the body breaks off behind the error that led here."""
     try:
-        return msgspec.json.decode(data, type=_Peek).model
+        return msgspec.json.decode(data, type=_Peek)
     except _UNREADABLE as error:
         raise _malformed(data, error) from None
 
@@ -173,7 +198,11 @@ def _in_words(problem: str) -> str:
 def _body_type(spec: ModelSpec, field: str, max_rows: int | None) -> type[msgspec.Struct]:
     row = msgspec.defstruct(
         f"{spec.name}_row",
-        [(feature.name, Annotated[float, msgspec.Meta(ge=feature.low, le=feature.high)]) for feature in spec.features],
+        [
+            # A feature may be called anything; the fields of a struct may not.
+            (f"f{index}", Annotated[float, msgspec.Meta(ge=one.low, le=one.high)], msgspec.field(name=one.name))
+            for index, one in enumerate(spec.features)
+        ],
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,

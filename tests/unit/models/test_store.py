@@ -28,7 +28,7 @@ def test_what_is_saved_can_be_found_and_predicts(home: Path, make_spec: Callable
     saved = store.save(make_spec(), writer())
     assert saved.version.startswith("20260102t030405-")
     assert store.find("toy") == (saved, home / "models" / "toy" / saved.version)
-    engine = store.load("toy")
+    engine = store.load_classifier("toy")
     assert engine.spec == saved
     probabilities = engine.predict(np.array([[0, 0], [3, 0]], dtype=np.float32))
     np.testing.assert_allclose(probabilities[:, 1], [0.5, 1 / (1 + np.exp(-3))], rtol=1e-6)
@@ -41,7 +41,7 @@ def test_the_newest_version_is_the_default_and_older_ones_can_be_asked_for(
     older = store.save(make_spec(), writer(1.0))
     assert store.list_specs() == (newer,)
     assert store.list_specs(all_versions=True) == (newer, older)
-    assert store.load("toy").spec == newer
+    assert store.load_classifier("toy").spec == newer
     assert store.load("toy", older.version).spec == older
 
 
