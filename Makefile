@@ -54,7 +54,7 @@ train-llm: ## train the language model that comes with the project (hours on a C
 	@$(setup)
 	$(python) -m scripts.train_llm $(ARGS)
 
-eval-llm: ## measure that language model on held-out texts
+eval-llm: ## measure that language model on held-out texts; needs `make serve` running
 	@$(setup)
 	$(python) -m scripts.eval_llm $(ARGS)
 

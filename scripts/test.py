@@ -1,4 +1,4 @@
-"""Runs the tests with branch coverage: `python -m scripts.test [pytest arguments]`."""
+"""Runs the tests: `python -m scripts.test [pytest arguments]`. All of them, without arguments, with branch coverage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _NOTHING_RAN = 5
 
 def main(arguments: list[str]) -> int:
     """Runs pytest; returns its status, with a sentence when it selected nothing."""
-    coverage = ["--cov", "--cov-branch", "--cov-report=term:skip-covered"]
-    code = subprocess.run([sys.executable, "-m", "pytest", *coverage, *arguments], cwd=ROOT, check=False).returncode
+    # The coverage of a selection says nothing.
+    options = arguments or ["--cov", "--cov-branch", "--cov-report=term:skip-covered"]
+    code = subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False).returncode
     if code == _NOTHING_RAN:
         print(f"No test was run: nothing matches {' '.join(arguments) or 'the default selection'}.", file=sys.stderr)
     return code
