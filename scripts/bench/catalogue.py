@@ -114,6 +114,7 @@ PEERS_BY_NAME = {
     peer.name: peer
     for peer in (
         Peer(TARGET, "Tandem", 3490, tandem_command, gated=True, start_timeout=180),
+        Peer("tandem-v2", "Tandem, v2 REST", 3490, tandem_command, "v2", gated=True, start_timeout=180),
         Peer("bentoml", "BentoML, composed", 3460, peer_command(*_BENTOML), distributions=("bentoml",)),
         Peer("fastapi", "FastAPI", 3462, peer_command(*_SERVER), distributions=("fastapi", "uvicorn")),
         Peer("litserve", "LitServe, batching", 3464, peer_command(*_SERVER), distributions=("litserve",)),

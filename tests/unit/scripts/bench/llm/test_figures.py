@@ -46,7 +46,7 @@ def test_percentiles_are_nearest_ranks() -> None:
 def pairs(own: list[float], other: list[float]) -> list[figures.LlmSample]:
     base = figures.sample("tandem", 0, 64, [stream(0.0, 0.1, 0.2)], (0.0, 1.0), COST)
     return [
-        replace(base, server=server, round=number, streams=streams, chunks_per_second=rate)
+        replace(base, server=server, round=number, streams=streams, chunks_per_second=rate, tokens_per_second=rate)
         for streams in (1, 16, 64)
         for server, rates in (("tandem", own), ("vllm", other))
         for number, rate in enumerate(rates)
@@ -57,7 +57,9 @@ def test_goals_are_medians_of_paired_rounds() -> None:
     met = {goal.text: goal.met for goal in figures.check(pairs([100.0, 90.0, 300.0], [99.0, 100.0, 200.0]))}
     assert all(met.values())
     missed = {goal.text for goal in figures.check(pairs([100.0], [101.0])) if not goal.met}
-    assert missed == {"chunks/s at least vLLM's own at 16 streams", "chunks/s at least vLLM's own at 64 streams"}
+    assert missed == {
+        f"{unit} at least vLLM's own at {streams} streams" for unit in ("chunks/s", "tokens/s") for streams in (16, 64)
+    }
 
 
 def test_a_round_in_which_a_server_finished_nothing_is_no_pair() -> None:
