@@ -223,6 +223,7 @@ class FakeLLM:
         self.error: Exception | None = None
         self.open = 0
         """Answers being read."""
+        self.reached = asyncio.Event()
         self.left = asyncio.Event()
         """Set when the last answer being read was left."""
 
@@ -231,6 +232,7 @@ class FakeLLM:
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         self.asked.append(Asked(method, path, body, headers))
+        self.reached.set()
         if self.error is not None:
             raise self.error
         self.open += 1

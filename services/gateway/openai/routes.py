@@ -43,6 +43,10 @@ class _Peek(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Peek).decode
 
 
+class _Listing(msgspec.Struct):
+    data: list[dict[str, Any]]
+
+
 class OpenAIRoutes:
     """Handlers of the OpenAI API over one data plane."""
 
@@ -61,10 +65,10 @@ class OpenAIRoutes:
         """`GET /v1/models/{name}`, which vLLM itself lacks; a hub id keeps its slash."""
         name = exchange.scope["path"].removeprefix(MODELS_PATH + "/")
         async with self._dataplane.generate("GET", MODELS_PATH, b"", {}) as response:
-            listed: list[dict[str, Any]] = msgspec.json.decode(await response.read())["data"]
-        found = next((model for model in listed if model["id"] == name), None)
+            listed = _listed(response.status, await response.read())
+        found = next((model for model in listed if model.get("id") == name), None)
         if found is None:
-            served = ", ".join(model["id"] for model in listed)
+            served = ", ".join(str(model.get("id")) for model in listed)
             raise ModelNotFound(f"The model {name!r} does not exist. Served: {served}.", param="model")
         await exchange.json(_OK, msgspec.json.encode(found))
 
@@ -74,6 +78,8 @@ class OpenAIRoutes:
             model = _peek(body).model
         except msgspec.ValidationError:
             raise InvalidInput("The body must be a JSON object with a string `model`.", param="model") from None
+        except RecursionError:
+            raise InvalidInput("The body is nested too deeply.") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"The body is not valid JSON: {error}.") from None
         served = self._dataplane.llm_models()
@@ -95,3 +101,12 @@ class OpenAIRoutes:
         else:
             status, answer = normalised(response.status, answer, path)
             await exchange.json(status, answer)
+
+
+def _listed(status: int, answer: bytes) -> list[dict[str, Any]]:
+    try:
+        if status == _OK:
+            return msgspec.json.decode(answer, type=_Listing).data
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    raise Unavailable("The language model does not say what it serves.", retry_after=5)

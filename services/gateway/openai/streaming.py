@@ -14,20 +14,26 @@ if TYPE_CHECKING:
 
     from services.errors import ServingError
 
+_END = b"\n\n"
+"""Ends an event."""
+
 
 async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     """The bytes of `response` in the pieces they arrive in.
 
     When the language model dies half way the stream ends with an error event, for the status is out already.
     """
+    last = _END
     try:
         async for piece in response.content.iter_any():
             yield piece
+            last = piece
     except aiohttp.ServerTimeoutError:
-        yield _error_event(DeadlineExceeded("The language model went silent."))
+        yield _error_event(last, DeadlineExceeded("The language model went silent."))
     except (aiohttp.ClientError, OSError):
-        yield _error_event(Unavailable("The language model broke off."))
+        yield _error_event(last, Unavailable("The language model broke off."))
 
 
-def _error_event(error: ServingError) -> bytes:
-    return b"data: " + error_body(error, "") + b"\n\n"
+def _error_event(last: bytes, error: ServingError) -> bytes:
+    """An event of its own, also when `last`, the piece before it, ended within one."""
+    return (b"" if last.endswith(_END) else _END) + b"data: " + error_body(error, "") + _END

@@ -1,0 +1,113 @@
+"""The gateway in process, over fakes: the one place where tests wire it together."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from services.gateway.app import create_app
+from services.gateway.dataplane import DataPlane
+from services.gateway.health import HealthMonitor
+from services.gateway.native.routes import NativeRoutes
+from services.settings import BatchingSettings, GatewaySettings, Settings
+from services.telemetry import Telemetry
+from tests.asgi import no_fallback
+from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from services.asgi import ASGIApp
+    from services.gateway.backends import ClassifierBackend, LLMBackend
+    from services.gateway.health import Probed
+
+SPECS = (make_spec(), make_spec("trees", "v7"))
+MAX_BODY = 2 * 2**20
+MAX_ROWS = 10_000
+
+
+class Bundle:
+    """A gateway that serves `SPECS` and one language model."""
+
+    def __init__(
+        self,
+        *,
+        classifier: ClassifierBackend | None = None,
+        llm: LLMBackend | None = None,
+        dependencies: Mapping[str, Probed] | None = None,
+        batch_rows: int = 1024,
+        request_timeout: float = 60.0,
+        fallback: ASGIApp = no_fallback,
+    ) -> None:
+        """What is not given is a fake of its own."""
+        self.classifier = FakeClassifier()
+        self.llm = FakeLLM()
+        self.dependencies = {
+            "classifier": FakeDependency("Classifier", {"state": "ready", "models": {"flowers": "v1", "trees": "v7"}}),
+            "llm": FakeDependency(
+                "language model", {"state": "ready", "model": LLM_NAME, "models": [LLM_NAME, "lora"]}
+            ),
+        }
+        self.registry = CollectorRegistry()
+        self.telemetry = Telemetry(access_log=True, registry=self.registry)
+        self.monitor = HealthMonitor(dependencies or self.dependencies, 0.5)
+        self.settings = Settings(
+            gateway=GatewaySettings(max_body_bytes=MAX_BODY, max_rows=MAX_ROWS, request_timeout=request_timeout),
+            batching=BatchingSettings(max_rows=batch_rows),
+        )
+        self.dataplane = DataPlane(
+            SPECS,
+            classifier or self.classifier,
+            llm or self.llm,
+            self.monitor,
+            self.settings,
+            self.telemetry.batch,
+        )
+        native = NativeRoutes(self.dataplane, MAX_ROWS)
+        self.app = create_app(self.dataplane, native, self.telemetry, MAX_BODY, fallback)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of the gateway, once it has looked at its dependencies."""
+        await self.monitor.look()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://tandem") as client:
+            yield client
+
+    def counted(self, route: str, status: int) -> float:
+        """Requests that telemetry has counted."""
+        labels = {"route": route, "status": str(status)}
+        return self.registry.get_sample_value("tandem_requests_total", labels) or 0
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, path: Path) -> AsyncIterator[None]:
+    """A real uvicorn in this process that serves `app` on the Unix socket at `path`."""
+    config = uvicorn.Config(app, uds=str(path), lifespan="off", ws="none", log_config=None, http="httptools")
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    await server.up.wait()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await serving
