@@ -19,12 +19,14 @@ from services.classifier import Classifier
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
-from services.gateway.binding import asked_host, check_binding
+from services.gateway.binding import asked_host, check_binding, host_of
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
+from services.gateway.native.answers import classified, explained
 from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
-from services.gateway.native.routes import NativeRoutes, classified, explained
+from services.gateway.native.routes import NativeRoutes
 from services.gateway.native.schemas import as_row
+from services.gateway.rpc.server import GrpcServer
 from services.gateway.upstream import Upstream
 from services.llm import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
@@ -66,6 +68,7 @@ class Gateway:
             self._telemetry.batch,
         )
         self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
+        self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway)
         self._tasks: list[asyncio.Task[None]] = []
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
@@ -77,7 +80,7 @@ class Gateway:
         """Labels and probabilities for a list of rows, each an object with one number a feature."""
         spec, request = self._native.decode_rows(_body(model=model, rows=rows, version=version))
         answers = await self._dataplane.predict(spec, [as_row(row) for row in request.rows])
-        return ClassifyAnswer.model_validate(classified(spec, answers))
+        return ClassifyAnswer.model_validate(msgspec.to_builtins(classified(spec, answers)))
 
     @bentoml.api
     async def explain(self, model: str, row: dict[str, float], version: str | None = None) -> ExplainAnswer:
@@ -108,8 +111,11 @@ class Gateway:
         self._monitor.start()
         self._tasks.append(asyncio.create_task(self._flush_telemetry()))
         own_url = BentoMLContainer.remote_runner_mapping.get().get("Gateway")
+        host = host_of(own_url)
+        grpc_port = await self._grpc.start(host)
         if own_url and bentoml.server_context.worker_index == 1:
-            self._tasks.append(asyncio.create_task(announce_when_ready(self._dataplane, own_url)))
+            grpc = f"{host}:{grpc_port}" if grpc_port else None
+            self._tasks.append(asyncio.create_task(announce_when_ready(self._dataplane, own_url, grpc)))
         settle_garbage_collector()
 
     @bentoml.on_shutdown
@@ -119,6 +125,7 @@ class Gateway:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._grpc.stop()
         await self._dataplane.close()
         await self._monitor.stop()
         for upstream in self._upstreams.values():

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.gateway.native.answers import classified, explained
 from services.gateway.native.schemas import RequestDecoder, RowRequest, RowsRequest, as_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator
 
     from models.spec import ModelSpec
     from services.gateway.backends import Row
-    from services.gateway.dataplane import DataPlane, Explanation, Probabilities
+    from services.gateway.dataplane import DataPlane
     from services.gateway.exchange import Exchange
 
 _encode = msgspec.json.Encoder().encode
@@ -69,36 +70,3 @@ async def _encoded(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, N
     async with aclosing(pieces):
         async for piece in pieces:
             yield piece.encode()
-
-
-def classified(spec: ModelSpec, answers: Sequence[Probabilities]) -> dict[str, Any]:
-    """The body that answers `POST /classify`."""
-    labels = spec.labels
-    return {
-        "model": spec.name,
-        "version": spec.version,
-        "predictions": [
-            {"label": labels[answer.index(max(answer))], "probabilities": dict(zip(labels, answer, strict=True))}
-            for answer in answers
-        ],
-    }
-
-
-def explained(spec: ModelSpec, explanation: Explanation) -> dict[str, Any]:
-    """The body that answers `POST /explain`."""
-    attributions = explanation.attributions
-    return {
-        "model": spec.name,
-        "version": spec.version,
-        "prediction": {"label": explanation.label, "probabilities": explanation.probabilities},
-        "attributions": [
-            {"feature": line.feature, "value": line.value, "unit": line.unit, "contribution": line.contribution}
-            for line in explanation.ranked
-        ],
-        "method": attributions.method,
-        "space": attributions.space,
-        "baseline": attributions.baseline,
-        "output": attributions.output,
-        "explanation": explanation.text,
-        "reason": explanation.reason,
-    }
