@@ -50,8 +50,10 @@ def classified(spec: ModelSpec, answers: Sequence[Probabilities]) -> Classified:
 
 
 @lru_cache(maxsize=256)
-def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., msgspec.Struct]:
-    """A struct with one number a label; its fields have made-up names, for a label may be any text."""
+def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., Any]:
+    """A struct with one number a label; its fields have made-up names, for a label may be nearly any text."""
+    if any(not label.isprintable() or '"' in label or "\\" in label for label in labels):
+        return lambda *values: dict(zip(labels, values, strict=True))  # msgspec cannot name a field so
     fields = [f"label_{index}" for index in range(len(labels))]
     renamed = dict(zip(fields, labels, strict=True))
     return msgspec.defstruct("Probabilities", [(field, float) for field in fields], rename=renamed, gc=False)
