@@ -34,8 +34,13 @@ class GatewaySettings(_Section):
     workers: int = Field(
         1, ge=1, description="Gateway processes. One saturates two cores; give more on larger machines."
     )
+    grpc_port: int = Field(
+        3001, ge=0, le=65_535, description="Port for gRPC, on the address that HTTP listens on; 0 turns gRPC off."
+    )
     max_body_bytes: int = Field(
-        16 * 2**20, ge=1024, description="Largest request body, in bytes; a larger one gets 413."
+        16 * 2**20,
+        ge=1024,
+        description="Largest request body or gRPC message, in bytes; a larger one gets 413 or RESOURCE_EXHAUSTED.",
     )
     max_rows: int = Field(10_000, ge=1, description="Most rows in one request; more gets 400.")
     request_timeout: float = Field(

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5
 
 
-async def announce_when_ready(dataplane: DataPlane, url: str) -> None:
-    """Print what is being waited for, then, once, how to use the server."""
+async def announce_when_ready(dataplane: DataPlane, url: str, grpc: str | None) -> None:
+    """Print what is being waited for, then, once, how to use the server; `grpc` is where gRPC listens, if it does."""
     models = ", ".join(f"{spec.name} ({spec.framework})" for spec in dataplane.specs.values())
     print(f"Tandem at {url} is loading: {models}, and the language model.", flush=True)
     waiting = {"classifier": "The classical models are ready.", "llm": ""}
@@ -29,10 +29,11 @@ async def announce_when_ready(dataplane: DataPlane, url: str) -> None:
                 waiting.pop(name)
     llm = dataplane.seen("llm")
     if llm.ready:
-        print(_banner(url, str(llm.detail.get("model"))), flush=True)
+        print(_banner(url, str(llm.detail.get("model")), grpc), flush=True)
 
 
-def _banner(url: str, model: str) -> str:
+def _banner(url: str, model: str, grpc: str | None) -> str:
+    rpc = f"   gRPC: {grpc}" if grpc else ""
     return f"""
 Tandem is ready at {url}
 
@@ -45,5 +46,5 @@ Tandem is ready at {url}
     chat = OpenAI(base_url="{url}/v1", api_key="none").chat.completions
     print(chat.create(model="{model}", messages=[{{"role": "user", "content": "What is Tandem?"}}]).choices[0].message.content)
 
-  Health: {url}/health   Metrics: {url}/metrics   API document: {url}/
+  Health: {url}/health   Metrics: {url}/metrics   API document: {url}/{rpc}
 """

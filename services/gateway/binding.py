@@ -30,6 +30,15 @@ def check_binding(host: str, settings: Settings) -> None:
     )
 
 
+def host_of(own_url: str | None) -> str:
+    """The address that HTTP listens on, as a worker can tell: from the URL that BentoML says its own is.
+
+    BentoML writes localhost for every address there is, and for nothing else.
+    """
+    host = (own_url or "").partition("://")[2].rpartition(":")[0] or "127.0.0.1"
+    return "0.0.0.0" if host == "localhost" else host  # noqa: S104 - what the user asked for
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -98,7 +98,7 @@ def model_template(path: str) -> str | None:
     """The route that a path under `MODELS_PREFIX` takes, with names in the place of its parameters; None when there is none."""
     rest = path.split("/")[_MODEL + 1 :]
     version = ""
-    if len(rest) > 1 and rest[0] == "versions":
+    if len(rest) > 1 and rest[0] == "versions" and rest[1]:
         version, rest = "/versions/{version}", rest[2:]
     return _TEMPLATES.get((version, *rest))
 

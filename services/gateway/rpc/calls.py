@@ -1,0 +1,121 @@
+"""What surrounds every gRPC call: its id, its telemetry, and the status that an error becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from google.protobuf.message_factory import GetMessageClass
+
+from services.errors import InternalError, ServingError
+from services.gateway.request_ids import HEADER, RequestIds
+from services.telemetry import AccessLine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+    from google.protobuf.message import Message
+
+    from services.telemetry import Telemetry
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Work = Callable[[Any, "Call"], Any]
+
+_OK = 200
+_CLIENT_CLOSED_REQUEST = 499
+logger = logging.getLogger("tandem.gateway")
+
+
+class Call:
+    """One call, as the methods of a service see it."""
+
+    __slots__ = ("_context", "line")
+
+    def __init__(self, context: Context, line: AccessLine) -> None:
+        self._context = context
+        self.line = line
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the caller still waits; None when it set no deadline."""
+        left: float | None = self._context.time_remaining()
+        return left
+
+
+class Calls:
+    """Turns methods into gRPC handlers. In logs and metrics, a call's status is the HTTP status of its outcome."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._ids = RequestIds()
+
+    def handler(self, service: ServiceDescriptor, methods: Mapping[str, Work]) -> grpc.GenericRpcHandler:
+        """What serves `methods`, by name, of a service.
+
+        A method takes the request (an iterator of them, where its requests stream) and a `Call`; it returns the response,
+        or is an async generator of them where its responses stream. One that is not given answers UNIMPLEMENTED.
+        """
+        handlers = {name: self._method(service, service.methods_by_name[name], work) for name, work in methods.items()}
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    def _method(self, service: ServiceDescriptor, method: MethodDescriptor, work: Work) -> Any:
+        route = f"/{service.full_name}/{method.name}"
+        streams = (bool(method.client_streaming), bool(method.server_streaming))
+        make = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[streams]
+        surrounded: Any = self._streaming(route, work) if streams[1] else self._unary(route, work)
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        return make(surrounded, request.FromString, response.SerializeToString)
+
+    def _unary(self, route: str, work: Callable[[Any, Call], Awaitable[Message]]) -> Any:
+        async def handle(request: Any, context: Context) -> Message:
+            began, line = self._begin(route, context)
+            try:
+                answer = await work(request, Call(context, line))
+                line.status = _OK
+            except BaseException as error:  # noqa: BLE001 - every way out has its status
+                await self._fail(context, line, error)
+            finally:
+                self._telemetry.end(began, line)
+            return answer
+
+        return handle
+
+    def _streaming(self, route: str, work: Callable[[Any, Call], AsyncIterator[Message]]) -> Any:
+        async def handle(request: Any, context: Context) -> AsyncIterator[Message]:
+            began, line = self._begin(route, context)
+            try:
+                async for answer in work(request, Call(context, line)):
+                    yield answer
+                line.status = _OK
+            except BaseException as error:  # noqa: BLE001 - every way out has its status
+                await self._fail(context, line, error)
+            finally:
+                self._telemetry.end(began, line)
+
+        return handle
+
+    def _begin(self, route: str, context: Context) -> tuple[float, AccessLine]:
+        began = self._telemetry.begin()
+        request_id = self._ids.of_metadata(context.invocation_metadata() or ())
+        context.set_trailing_metadata(((HEADER, request_id),))
+        return began, AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
+
+    async def _fail(self, context: Context, line: AccessLine, error: BaseException) -> NoReturn:
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            line.status = _CLIENT_CLOSED_REQUEST
+            raise error
+        if not isinstance(error, ServingError):
+            logger.error("Request %s failed", line.request_id, exc_info=error)
+            error = InternalError("Something went wrong on our side.")
+        line.status = error.error_code
+        line.error = error.kind
+        trailer = ((HEADER, line.request_id), *error.headers().items())
+        await context.abort(grpc.StatusCode[error.grpc_status], error.message, trailer)
