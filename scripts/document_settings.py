@@ -40,7 +40,7 @@ llm:
   max_model_len: 4096
 ```
 
-A setting that does not exist, or a value out of its range, stops the start with a sentence that names it.
+A setting that does not exist, or a value out of its range, stops `make serve` with a sentence that names it.
 """
 
 _NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path"}

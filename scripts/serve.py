@@ -1,8 +1,9 @@
 """Serves the bundle from this checkout: `python -m scripts.serve [--host H] [--port P] [--device cpu|gpu]`.
 
 Stands between the terminal and BentoML's process manager, for two reasons. BentoML starts happily on a port that
-somebody else answers on, so the port is looked at first. And its workers run in sessions of their own, where a
-Ctrl-C or a crash can leave them behind, so this process adopts whatever they leave and ends it.
+somebody else answers on, and meets a wrong setting with a traceback a process, so both are looked at first. And its
+workers run in sessions of their own, where a Ctrl-C or a crash can leave them behind, so this process adopts whatever
+they leave and ends it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,35 @@ def port_problem(host: str, port: int) -> str | None:
             return f"Port {port} is taken by {_holder(port)}. Stop that, or choose another port: {other}"
         return f"Nothing can listen on {host}:{port}: {error.strerror}."
     return None
+
+
+def settings_problems(given: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings in `tandem.yaml` and in `given`, the environment: a sentence each."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from services.settings import Settings
+
+    problems = []
+    for name in sorted(given):
+        section = name.removeprefix("TANDEM_").partition("__")[0].lower()
+        if name.startswith("TANDEM_") and section not in Settings.model_fields:
+            problems.append(f"{name} is no setting.")
+    config = given.get("TANDEM_CONFIG")
+    if config and not Path(config).is_file():
+        problems.append(f"TANDEM_CONFIG names {config}, and there is no such file.")
+    try:
+        Settings()
+    except ValidationError as invalid:
+        for error in invalid.errors():
+            path = [str(part) for part in error["loc"]]
+            where = f"{'.'.join(path)} (TANDEM_{'__'.join(path).upper()})"
+            unknown = error["type"] == "extra_forbidden"
+            why = "is no setting" if unknown else f"is {error['input']!r}: {error['msg'].lower()}"
+            problems.append(f"{where} {why}.")
+    except SettingsError as unreadable:
+        problems.append(f"{unreadable}: lists and mappings are given as JSON.")
+    return problems
 
 
 def _free_port(host: str) -> int:
@@ -148,6 +179,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--service", default=SERVICE, help="what BentoML serves: import path, bento tag or folder")
     wanted = parser.parse_args(argv)
 
+    if problems := settings_problems(os.environ):
+        print("\n".join([*problems, "All settings: docs/configuration.md"]), file=sys.stderr)
+        return 1
     if problem := port_problem(wanted.host, wanted.port):
         print(problem, file=sys.stderr)
         return 1

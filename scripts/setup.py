@@ -98,7 +98,8 @@ def _install(venv: Venv, name: str, device: str) -> None:
     except SetupError as reason:
         raise SetupError(
             f"{reason}\nThe next run goes on from here. Packages come from where pip is told to look "
-            "(PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS or pip's configuration file)."
+            "(PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS or pip's configuration file); "
+            "torch's CPU build, when none of those has it for this Python, from PyTorch's own index."
         ) from reason
     venv.note_device(device)
 

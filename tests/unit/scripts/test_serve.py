@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from scripts.serve import environment, port_problem
+from scripts.serve import environment, port_problem, settings_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,29 @@ def test_an_address_that_is_not_ours_is_said() -> None:
     problem = port_problem("192.0.2.1", 3000)
     assert problem is not None
     assert problem.startswith("Nothing can listen on 192.0.2.1:3000")
+
+
+def test_good_settings_are_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_LLM__EXTRA_ARGS", '["--seed", "7"]')
+    assert settings_problems(os.environ) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("TANDEM_GATEWY__WORKERS", "2", "TANDEM_GATEWY__WORKERS is no setting."),
+        ("TANDEM_LLM__MODLE", "x", "llm.modle (TANDEM_LLM__MODLE) is no setting."),
+        (
+            "TANDEM_GATEWAY__WORKERS",
+            "0",
+            "gateway.workers (TANDEM_GATEWAY__WORKERS) is '0': input should be greater than or equal to 1.",
+        ),
+        ("TANDEM_CONFIG", "nowhere.yaml", "TANDEM_CONFIG names nowhere.yaml, and there is no such file."),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert settings_problems(os.environ) == [problem]
 
 
 def test_the_environment_is_completed_and_the_callers_wins() -> None:
