@@ -95,10 +95,14 @@ class EngineRunner:
         if not self._in_thread and (not count or count * self._seconds_per_row < _INLINE_SECONDS):
             return self._timed(work, given, count)
         self._in_thread += 1
-        try:
-            return await self._in(self._executors.predict, lambda it: self._timed(work, it, count), given)
-        finally:
-            self._in_thread -= 1
+        running = asyncio.ensure_future(
+            self._in(self._executors.predict, lambda it: self._timed(work, it, count), given)
+        )
+        running.add_done_callback(self._left_thread)
+        return await asyncio.shield(running)  # a caller that leaves does not stop the thread
+
+    def _left_thread(self, _: asyncio.Future[Any]) -> None:
+        self._in_thread -= 1
 
     def _timed(self, work: Callable[[Given], Outcome], given: Given, count: int) -> Outcome:
         started = time.perf_counter()

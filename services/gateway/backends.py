@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.spec import Attributions
 from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
-from services.errors import InternalError, ModelLoadFailed, ServingError, error_for
+from services.errors import InternalError, InvalidInput, ModelLoadFailed, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.gateway.stacking import grouped, row_count, split, stacked
 
@@ -92,9 +92,9 @@ class RemoteClassifier:
             if any(arrays)
             else np.array([row for payload in payloads for row in payload], np.float32)
         ).reshape(-1, len(spec.features))
-        probabilities = (await self._post_tensors(PREDICT_PATH, spec, {"features": rows}))["probabilities"]
-        if len(probabilities) != len(rows):
-            raise InternalError(f"{spec.name} answered {len(rows)} rows with {len(probabilities)}.")
+        probabilities = (await self._post_tensors(PREDICT_PATH, spec, {"features": rows})).get("probabilities")
+        if probabilities is None or len(probabilities) != len(rows):
+            raise InternalError(f"{spec.name} did not answer {len(rows)} rows with as many.")
         listed = [] if all(arrays) else probabilities.astype(np.float64).round(6).tolist()
         results = []
         start = 0
@@ -129,7 +129,11 @@ class RemoteClassifier:
         return _listing(status, body)
 
     async def _post_tensors(self, path: str, spec: ModelSpec, tensors: Tensors) -> dict[str, Tensor]:
-        return decode_frame(await self._post(path, spec, tensors))[1]
+        answer = await self._post(path, spec, tensors)
+        try:
+            return decode_frame(answer)[1]
+        except InvalidInput as error:  # not the caller's fault
+            raise InternalError(f"The Classifier's answer cannot be read: {error.message}") from None
 
     async def _post(self, path: str, spec: ModelSpec, tensors: Tensors) -> bytes:
         frame = encode_frame(spec.name, spec.version, tensors)
@@ -146,7 +150,7 @@ def _listing(status: int, body: bytes) -> Listing:
         raise _error(status, body)
     try:
         return msgspec.json.decode(body, type=Listing)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise InternalError("The Classifier's list of models cannot be read.") from None
 
 
@@ -154,7 +158,7 @@ def _error(status: int, body: bytes) -> ServingError:
     try:
         answer = msgspec.json.decode(body)
         message, kind = str(answer["error"]), answer.get("code")
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         message, kind = "The Classifier failed on this request.", None
     return (ModelLoadFailed if kind == ModelLoadFailed.kind else error_for(status))(message)
 

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+
+from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH
+from services.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidInput,
+    ModelNotFound,
+    Overloaded,
+    ServingError,
+    Unavailable,
+)
+from services.frames import decode_frame, encode_frame
+from services.gateway.backends import RemoteClassifier, RemoteLLM
+from tests.fakes import attributions_of, make_spec, probabilities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from services.gateway.upstream import Upstream
+
+SPEC = make_spec()
+ROW = (60.0, 2.0, 3.0)
+
+
+class FakeUpstream:
+    """Answers every call with what `answer` makes of its body."""
+
+    def __init__(self, answer: Callable[[bytes], tuple[int, bytes]]) -> None:
+        self.calls: list[tuple[str, str, float]] = []
+        self._answer = answer
+
+    async def call(
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        self.calls.append((method, path, timeout))
+        return self._answer(body)
+
+
+def classifier(answer: Callable[[bytes], tuple[int, bytes]]) -> tuple[RemoteClassifier, FakeUpstream]:
+    upstream = FakeUpstream(answer)
+    return RemoteClassifier(cast("Upstream", upstream), timeout=7.0, load_timeout=9.0), upstream
+
+
+def predicted(body: bytes) -> tuple[int, bytes]:
+    header, tensors = decode_frame(body)
+    assert (header.model, header.version) == (SPEC.name, SPEC.version)
+    answers = np.array([probabilities_of(row) for row in tensors["features"].tolist()], np.float32).reshape(-1, 2)
+    return 200, encode_frame(SPEC.name, SPEC.version, {"probabilities": answers})
+
+
+async def test_payloads_share_one_call_and_get_their_own_rows_back() -> None:
+    remote, upstream = classifier(predicted)
+    payloads = [[(10.0, 1.0, 1.0)], [], [(20.0, 1.0, 1.0), (30.0, 1.0, 1.0)]]
+    answers = await remote.predict(SPEC, payloads)
+    assert answers == [[[0.9, 0.1]], [], [[0.8, 0.2], [0.7, 0.3]]]
+    assert upstream.calls == [("POST", PREDICT_PATH, 7.0)]
+
+
+async def test_arrays_come_back_as_arrays_beside_lists() -> None:
+    remote, _ = classifier(predicted)
+    array = np.array([[10, 1, 1], [20, 1, 1]], np.float32)
+    first, second = await remote.predict(SPEC, [array, [(30.0, 1.0, 1.0)]])
+    np.testing.assert_allclose(first, [[0.9, 0.1], [0.8, 0.2]], rtol=1e-6)
+    assert second == [[0.7, 0.3]]
+
+
+async def test_attributions() -> None:
+    answer = {"probabilities": [0.4, 0.6], "attributions": attributions_of(ROW).model_dump()}
+    remote, upstream = classifier(lambda _: (200, json.dumps(answer).encode()))
+    assert await remote.attribute(SPEC, ROW) == ([0.4, 0.6], attributions_of(ROW))
+    assert upstream.calls == [("POST", ATTRIBUTE_PATH, 7.0)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not a frame",
+        b"",
+        encode_frame("flowers", "v1", {"probabilities": np.zeros((2, 2), np.float32)}),
+        encode_frame("flowers", "v1", {"other": np.zeros((1, 2), np.float32)}),
+    ],
+)
+async def test_answer_that_makes_no_sense_is_our_bug_and_not_the_callers(body: bytes) -> None:
+    remote, _ = classifier(lambda _: (200, body))
+    with pytest.raises(InternalError):
+        await remote.predict(SPEC, [[ROW]])
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, InvalidInput),
+        (404, ModelNotFound),
+        (429, Overloaded),
+        (500, InternalError),
+        (502, InternalError),
+        (503, Unavailable),
+        (504, DeadlineExceeded),
+    ],
+)
+async def test_errors_of_the_classifier_keep_their_kind_and_words(status: int, error: type[ServingError]) -> None:
+    remote, _ = classifier(lambda _: (status, b'{"error": "words", "param": null}'))
+    for asking in (remote.predict(SPEC, [[ROW]]), remote.attribute(SPEC, ROW)):
+        with pytest.raises(error, match=r"^words$") as caught:
+            await cast("Any", asking)
+        assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("body", [b"", b"Internal Server Error", b"[]", b"{}", b'{"error": "\xff"}', b"[" * 100_000])
+async def test_error_without_words(body: bytes) -> None:
+    remote, _ = classifier(lambda _: (500, body))
+    with pytest.raises(InternalError, match="failed on this request"):
+        await remote.predict(SPEC, [[ROW]])
+
+
+async def test_language_model_is_called_as_json_with_its_own_patience() -> None:
+    upstream = FakeUpstream(lambda body: (200, body))
+    llm = RemoteLLM(cast("Upstream", upstream), 12.0)
+    assert await llm.call("POST", "/v1/chat/completions", b"{}") == (200, b"{}")
+    assert upstream.calls == [("POST", "/v1/chat/completions", 12.0)]
