@@ -1,7 +1,8 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, HOST, DEVICE (cpu or gpu), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
+GRPC_PORT ?=
 HOST ?= 127.0.0.1
 DEVICE ?=
 ARGS ?=
@@ -18,14 +19,14 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check format train train-llm eval-llm bento lock docs clean
+.PHONY: help serve test bench check format train train-llm eval-llm bento lock docs protos clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-serve: ## set up and serve everything on PORT (3000); DEVICE=gpu for a GPU machine
+serve: ## set up and serve everything on PORT (3000) and GRPC_PORT (3001); DEVICE=gpu for a GPU machine
 	@$(setup) --models --device "$(DEVICE)"
-	@exec $(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --device "$(DEVICE)"
+	@exec $(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --grpc-port "$(GRPC_PORT)" --device "$(DEVICE)"
 
 test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 	@$(setup) --models --dev
@@ -69,6 +70,10 @@ lock: ## pin requirements/*.in into requirements/*.txt; UPGRADE=1 for the newest
 docs: ## write docs/configuration.md from the settings
 	@$(setup)
 	$(python) -m scripts.document_settings
+
+protos: ## write the Python files of every .proto
+	@$(setup) --dev
+	$(python) -m scripts.protos
 
 clean: ## remove all that set-up, tests and serving made here: .venv, models, caches
 	rm -rf .venv .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.preflight import port_problems, settings_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,73 +30,12 @@ _GRACE = 20
 """Seconds that requests under way have to finish once the server was asked to stop."""
 _PATIENCE = 15
 """Seconds after those until whatever is left is killed."""
+_GRPC_PORT = "TANDEM_GATEWAY__GRPC_PORT"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def port_problem(host: str, port: int) -> str | None:
-    """Why nothing can listen on `host`:`port`, with what to do about it; None when it is free."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            other = f"make serve PORT={_free_port(host)}"
-            return f"Port {port} is taken by {_holder(port)}. Stop that, or choose another port: {other}"
-        return f"Nothing can listen on {host}:{port}: {error.strerror}."
-    return None
-
-
-def settings_problems(given: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings in `tandem.yaml` and in `given`, the environment: a sentence each."""
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from services.settings import Settings
-
-    problems = []
-    for name in sorted(given):
-        section = name.removeprefix("TANDEM_").partition("__")[0].lower()
-        if name.startswith("TANDEM_") and section not in Settings.model_fields:
-            problems.append(f"{name} is no setting.")
-    config = given.get("TANDEM_CONFIG")
-    if config and not Path(config).is_file():
-        problems.append(f"TANDEM_CONFIG names {config}, and there is no such file.")
-    try:
-        Settings()
-    except ValidationError as invalid:
-        for error in invalid.errors():
-            path = [str(part) for part in error["loc"]]
-            where = f"{'.'.join(path)} (TANDEM_{'__'.join(path).upper()})"
-            unknown = error["type"] == "extra_forbidden"
-            why = "is no setting" if unknown else f"is {error['input']!r}: {error['msg'].lower()}"
-            problems.append(f"{where} {why}.")
-    except SettingsError as unreadable:
-        problems.append(f"{unreadable}: lists and mappings are given as JSON.")
-    return problems
-
-
-def _free_port(host: str) -> int:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.bind(address)
-        return int(probe.getsockname()[1])
-
-
-def _holder(port: int) -> str:
-    import psutil
-
-    for connection in psutil.net_connections(kind="inet"):
-        listens = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:2] == (port,)
-        if listens and connection.pid:
-            command = " ".join(psutil.Process(connection.pid).cmdline())
-            return f"process {connection.pid} ({command[:100]})"
-    return "a process of another user"
-
-
-def environment(given: dict[str, str], device: str) -> dict[str, str]:
+def environment(given: Mapping[str, str], device: str, grpc_port: str = "") -> dict[str, str]:
     """What the server's processes see: `given`, completed where it says nothing."""
     defaults = {
         "BENTOML_HOME": str(ROOT / ".tandem" / "bentoml"),
@@ -104,22 +43,22 @@ def environment(given: dict[str, str], device: str) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         **({"TANDEM_LLM__DEVICE": device} if device else {}),
+        **({_GRPC_PORT: grpc_port} if grpc_port else {}),
     }
     programs = str(Path(sys.executable).parent)
-    return defaults | given | {"PATH": f"{programs}{os.pathsep}{given.get('PATH', os.defpath)}"}
+    return {**defaults, **given, "PATH": f"{programs}{os.pathsep}{given.get('PATH', os.defpath)}"}
 
 
 class Server:
     """`bentoml serve` and everything that comes of it."""
 
-    def __init__(self, arguments: list[str], env: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._stopping = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", *arguments],
             cwd=ROOT,
-            env=env,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - this has no threads
@@ -175,20 +114,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.serve", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--grpc-port", default="", help="default: the setting, 3001; 0 turns gRPC off")
     parser.add_argument("--device", choices=["cpu", "gpu", ""], default="", help="where the language model runs")
     parser.add_argument("--service", default=SERVICE, help="what BentoML serves: import path, bento tag or folder")
     wanted = parser.parse_args(argv)
 
-    if problems := settings_problems(os.environ):
-        print("\n".join([*problems, "All settings: docs/configuration.md"]), file=sys.stderr)
+    os.environ.update(environment(os.environ, wanted.device, wanted.grpc_port))
+    problems = settings_problems(os.environ)
+    if problems:
+        problems.append("All settings: docs/configuration.md")
+    else:
+        problems = port_problems(wanted.host, wanted.port)
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
         return 1
-    if problem := port_problem(wanted.host, wanted.port):
-        print(problem, file=sys.stderr)
-        return 1
-    env = environment(dict(os.environ), wanted.device)
-    Path(env["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
+    Path(os.environ["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
     address = ["--host", wanted.host, "--port", str(wanted.port)]
-    server = Server([wanted.service, *address, "--timeout-graceful-shutdown", str(_GRACE)], env)
+    server = Server([wanted.service, *address, "--timeout-graceful-shutdown", str(_GRACE)])
     return server.wait()
 
 
