@@ -80,10 +80,14 @@ class ModelSpec(_Frozen):
     trusted_pickle: bool = False
     """Whether loading it runs a pickle: only ever true for one that its owner said to trust when it was stored."""
 
+    rows_are_independent: bool = True
+    """False for a model whose first dimension is free and does not count independent rows."""
+
     @property
     def batches(self) -> bool:
-        """Whether the first dimension of every tensor is free, so that calls may be joined along it."""
-        return all(tensor.shape[:1] == (-1,) for tensor in (*self.inputs, *self.outputs))
+        """Whether the first dimension of every tensor counts independent rows, so that calls may be joined along it."""
+        free = all(tensor.shape[:1] == (-1,) for tensor in (*self.inputs, *self.outputs))
+        return free and self.rows_are_independent
 
     @property
     def is_classifier(self) -> bool:

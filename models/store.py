@@ -50,6 +50,26 @@ def list_specs(*, all_versions: bool = False, folder: Path | None = None) -> tup
     return tuple(spec for specs in versions for spec in (specs if all_versions else specs[:1]))
 
 
+def is_name(text: str) -> bool:
+    """Whether BentoML takes `text` for a model's name or version."""
+    return bool(_TAG.fullmatch(text))
+
+
+def remove(name: str, version: str | None = None, *, folder: Path | None = None) -> tuple[ModelSpec, ...]:
+    """Delete one version of a model, or all of them, and return what was deleted. Raises ModelMissing.
+
+    A server that has it loaded goes on serving it until it is told to unload it.
+    """
+    from bentoml._internal.models import ModelStore
+
+    root = folder or store_folder()
+    newest, _ = find(name, version, folder=folder)
+    going = (newest,) if version is not None else tuple(_versions(root / name))
+    for spec in going:
+        ModelStore(root).delete(f"{name}:{spec.version}")
+    return going
+
+
 def list_pinned(pinned: Mapping[str, str], *, folder: Path | None = None) -> tuple[ModelSpec, ...]:
     """What a server serves when it starts: of each model the version that `pinned` names for it, or else the newest.
 
