@@ -22,7 +22,6 @@ from services.gateway.catalogue import Catalogue
 from services.gateway.contract import Contract
 from services.gateway.sse import text_of
 from services.gateway.stacking import row_count
-from services.tensors import object_array
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -147,9 +146,9 @@ class DataPlane:
         inputs = contract.check(tensors)
         wanted = contract.wanted(outputs)
         timeout = self._timeout if seconds is None else min(seconds, self._timeout)
-        if spec.is_classifier:
+        if contract.is_classifier:
             probabilities = await self._probabilities(spec, inputs["features"], timeout)
-            return {name: _labels(spec, probabilities) if name == "label" else probabilities for name in wanted}
+            return {name: contract.labels(probabilities) if name == "label" else probabilities for name in wanted}
         rows = row_count(inputs) if contract.takes_rows else self._slice
         answer: dict[str, Tensor] = await self._lane(spec).batcher.submit(inputs, rows, timeout)
         missing = next((name for name in wanted if name not in answer), None)
@@ -283,11 +282,6 @@ class DataPlane:
             **EXPLAIN_DECODING,
         }
         return msgspec.json.encode(request)
-
-
-def _labels(spec: ModelSpec, probabilities: Tensor) -> Tensor:
-    """The most probable label of each row, as BYTES."""
-    return object_array([spec.labels[index].encode() for index in probabilities.argmax(axis=1)])
 
 
 def _completion(status: int, answer: bytes) -> str:

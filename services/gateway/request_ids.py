@@ -28,12 +28,12 @@ class RequestIds:
                 return given
         return self._new()
 
-    def of_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-        """The id of a gRPC call."""
+    def of_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, bool]:
+        """The id of a gRPC call, and whether it is the caller's."""
         for name, value in metadata:
             if name == HEADER and isinstance(value, str) and _fit(value):
-                return value
-        return self._new()
+                return value, True
+        return self._new(), False
 
     def _new(self) -> str:
         return f"{self._prefix}{next(self._count):08x}"

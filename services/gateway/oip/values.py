@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from services.tensors import Tensor
 
-_FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
-_TYPES: dict[str, set[type]] = {**{name: {int, float} for name in _FLOATS}, BYTES: {str}, "BOOL": {bool}}
+_LIMITS = {"FP16": 65520.0, "BF16": 2.0**128 - 2.0**119, "FP32": 2.0**128 - 2.0**103, "FP64": math.inf}
+"""What each datatype would round to infinity: half a step past its largest number."""
+_TYPES: dict[str, set[type]] = {**{name: {int, float} for name in _LIMITS}, BYTES: {str}, "BOOL": {bool}}
 """Python types of the JSON values that a datatype takes; integers alone where it is not listed."""
 _WORDS = {
     str: "a string",
@@ -46,14 +48,13 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
         )
     if datatype == BYTES:
         return shaped(name, object_array([value.encode() for value in values]), shape)
+    limit = _LIMITS.get(datatype)
+    if limit is not None and values and not (max(values) < limit and min(values) > -limit):
+        raise _beyond(name, datatype)
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(values, dtype)
+        return shaped(name, np.array(values, dtype), shape)
     except OverflowError:
         raise _beyond(name, datatype) from None
-    if datatype in _FLOATS and not np.isfinite(array).all():
-        raise _beyond(name, datatype)
-    return shaped(name, array, shape)
 
 
 def to_json(name: str, array: Tensor) -> list[Any]:
@@ -70,7 +71,7 @@ def to_json(name: str, array: Tensor) -> list[Any]:
 
 
 def _flat_values(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw) -> list[Any]:
-    if datatype in _FLOATS:
+    if datatype in _LIMITS:
         try:
             return _decode_floats(data)
         except msgspec.ValidationError:
