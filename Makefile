@@ -59,6 +59,14 @@ eval-llm: ## measure that language model on held-out texts; needs `make serve` r
 	@$(setup)
 	$(python) -m scripts.eval_llm $(ARGS)
 
+model-add: ## store a model of your own: FILE=model.onnx NAME=mine; ARGS="--labels a,b", ARGS=--help for more
+	@$(setup)
+	@$(python) -m scripts.models add $(if $(FILE),"$(FILE)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+models: ## list the stored models
+	@$(setup)
+	@$(python) -m scripts.models list
+
 bento: ## build the bento that `bentoml containerize` turns into an image
 	@$(setup) --models
 	$(python) -m bentoml build
