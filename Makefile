@@ -19,7 +19,7 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check format train train-llm eval-llm bento lock docs protos clean
+.PHONY: help serve test bench check format train train-llm eval-llm model-add model-list bento lock docs protos clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -63,7 +63,7 @@ model-add: ## store a model of your own: FILE=model.onnx NAME=mine; ARGS="--labe
 	@$(setup)
 	@$(python) -m scripts.models add $(if $(FILE),"$(FILE)") $(if $(NAME),--name "$(NAME)") $(ARGS)
 
-models: ## list the stored models
+model-list: ## list the stored models
 	@$(setup)
 	@$(python) -m scripts.models list
 
