@@ -7,11 +7,9 @@ not so careful: it unpickles whatever it does not find to be plain tensors, so a
 from __future__ import annotations
 
 import json
-import os
 import re
 import zipfile
-from contextlib import contextmanager
-from pickle import UnpicklingError
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
@@ -19,7 +17,7 @@ from models.engines.table import table_engine
 from models.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,6 +35,8 @@ _HARMLESS = re.compile(
     r"[^/]+/(archive_format|archive_version|version|byteorder|\.data/[a-z_]+|models/[^/]+\.json|data/weights/weight_\d+"
     r"|data/(weights|constants)/[^/]+_config\.json|data/constants/tensor_\d+|data/sample_inputs/[^/]+\.pt)"
 )
+_TENSOR = re.compile(r"(weight|tensor)_\d+")
+_PICKLED = "the archive holds pickled objects, which may run code when they are loaded"
 _LINE = 300
 
 
@@ -70,25 +70,34 @@ def load_program(path: Path) -> Any:
     """An exported program. Raises ValueError when the archive holds, or may hold, pickled Python objects."""
     import torch
 
-    refuse_pickles(path)
-    with _tensors_only():
-        try:
-            return torch.export.load(path)
-        except UnpicklingError:
-            raise ValueError("the archive holds pickled objects, which may run code when they are loaded") from None
+    return torch.export.load(_looked_through(path))
 
 
-def refuse_pickles(path: Path) -> None:
-    """Raises ValueError unless everything in an exported program is of a kind that loads without unpickling code."""
-    with zipfile.ZipFile(path) as archive:
+def _looked_through(path: Path) -> BytesIO:
+    """The archive once more, with nothing in it but what was found to load without running code.
+
+    It is packed anew for torch reads archives with a reader of its own, which might see another file in it.
+    """
+    import torch
+
+    content = BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(content, "w") as copy:
         for name in archive.namelist():
+            part = archive.read(name)
             if not _HARMLESS.fullmatch(name):
                 raise ValueError(f"the archive holds {name!r}, which may run code when it is loaded")
             if name.endswith("_config.json"):
-                payloads = json.loads(archive.read(name))["config"].values()
-                pickled = any(one["use_pickle"] or not _is_tensor(one["path_name"]) for one in payloads)
-                if pickled:
-                    raise ValueError("the archive holds pickled objects, which may run code when they are loaded")
+                payloads = json.loads(part)["config"].values()
+                if any(one["use_pickle"] or not _TENSOR.fullmatch(one["path_name"]) for one in payloads):
+                    raise ValueError(_PICKLED)
+            if name.endswith(".pt"):
+                try:  # where this does not succeed, torch.export.load unpickles whatever it is
+                    torch.load(BytesIO(part), weights_only=True)
+                except Exception:  # noqa: BLE001 - torch raises whatever its reader meets
+                    raise ValueError(_PICKLED) from None
+            copy.writestr(name, part)
+    content.seek(0)
+    return content
 
 
 def run(call: Call, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -117,22 +126,3 @@ class TorchTensors:
         """The network's outputs."""
         values = run(self._call, [tensors[tensor.name] for tensor in self.spec.inputs])
         return {tensor.name: value for tensor, value in zip(self.spec.outputs, values, strict=True)}
-
-
-def _is_tensor(name: str) -> bool:
-    return bool(re.fullmatch(r"(weight|tensor)_\d+", name))
-
-
-@contextmanager
-def _tensors_only() -> Iterator[None]:
-    """Within it `torch.load` unpickles tensors and nothing else, whoever calls it."""
-    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(variable)
-    os.environ[variable] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.asgi", "services.frames", "services.telemetry", "services.bentoml_patches", "services.engine_runner"),
     ("services.classifier*", "services.llm*"),
     ("services.gateway.batching", "services.gateway.hop", "services.gateway.sse", "services.gateway.binding"),
-    ("services.gateway.contract", "services.gateway.stacking"),
+    ("services.gateway.contract", "services.gateway.stacking", "services.gateway.catalogue"),
     ("services.gateway.upstream", "services.gateway.health"),
     ("services.gateway.backends",),
     ("services.gateway.dataplane",),
