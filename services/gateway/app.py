@@ -14,7 +14,13 @@ from services.errors import InternalError, MethodNotAllowed, RouteNotFound, Serv
 from services.gateway.exchange import ClientGone, Exchange
 from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
-from services.gateway.oip.rest import MODELS_PREFIX, OIPRoutes, model_template
+from services.gateway.oip.rest import (
+    MODELS_PREFIX,
+    REPOSITORY_PREFIX,
+    OIPRoutes,
+    model_template,
+    repository_template,
+)
 from services.gateway.openai import errors as openai_errors
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH, OpenAIRoutes
 from services.gateway.operations import OperationsRoutes
@@ -83,6 +89,8 @@ def model_routes(openai: OpenAIRoutes, oip: OIPRoutes) -> dict[str, Route]:
                 ("POST", "/infer", oip.infer),
             )
         },
+        f"{REPOSITORY_PREFIX}{{model}}/load": Route("POST", oip.load, oip_errors.error_body),
+        f"{REPOSITORY_PREFIX}{{model}}/unload": Route("POST", oip.unload, oip_errors.error_body),
     }
 
 
@@ -139,6 +147,8 @@ class GatewayApp:
         template: str | None = None
         if path.startswith(MODELS_PREFIX):
             template = model_template(path)
+        elif path.startswith(REPOSITORY_PREFIX):
+            template = repository_template(path)
         elif path.startswith(MODELS_PATH + "/"):
             template = _OPENAI_MODEL
         return (self._model_table[template], template) if template else (None, "unknown")

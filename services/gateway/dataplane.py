@@ -75,7 +75,7 @@ class DataPlane:
         """Serve `specs` until the Classifier has said what it has; `observe_batch(model, rows, waited)` hears of every
         batch.
         """
-        self.catalogue = Catalogue(specs, classifier.listing)
+        self.catalogue = Catalogue(specs, classifier)
         self._classifier = classifier
         self._llm = llm
         self._health = health
@@ -88,7 +88,6 @@ class DataPlane:
         self._observe = observe_batch
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self.catalogue.listen(self._sweep)
-        health.listen("classifier", self.catalogue.seen)
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:
@@ -98,6 +97,11 @@ class DataPlane:
     def spec(self, model: str, version: str | None = None) -> ModelSpec:
         """The spec of `model`, in `version` where one is given; raises ModelNotFound."""
         return self.catalogue.find(model, version)
+
+    def versions(self, model: str) -> list[str]:
+        """The versions of a model that are served, the one that its bare name stands for first."""
+        others = [spec.version for spec in self.catalogue.others if spec.name == model]
+        return [self.catalogue.find(model).version, *others]
 
     async def repository(self) -> list[StoredVersion]:
         """Every version in the model store, and whether it is served. Raises Unavailable when the Classifier is down."""
@@ -208,7 +212,7 @@ class DataPlane:
 
     async def close(self) -> None:
         """Finish what was accepted."""
-        await self.catalogue.close()
+        await self.catalogue.stop()
         for lane in tuple(self._lanes.values()):
             await lane.batcher.close()
 

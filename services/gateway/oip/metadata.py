@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.errors import InvalidInput, Unsupported
 from services.runtime import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from models.spec import ModelSpec, TensorSpec
+    from services.gateway.catalogue import StoredVersion
 
 SERVER_NAME = "tandem"
 EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters")
@@ -20,11 +22,11 @@ def server_metadata() -> dict[str, Any]:
     return {"name": SERVER_NAME, "version": VERSION, "extensions": EXTENSIONS}
 
 
-def model_metadata(spec: ModelSpec) -> dict[str, Any]:
+def model_metadata(spec: ModelSpec, versions: Sequence[str]) -> dict[str, Any]:
     """`GET /v2/models/{name}`. What the protocol has no field for is in `parameters`."""
     return {
         "name": spec.name,
-        "versions": [spec.version],
+        "versions": versions,
         "platform": spec.framework,
         "inputs": _tensors(spec.inputs),
         "outputs": _tensors(spec.outputs),
@@ -48,10 +50,33 @@ def model_metadata(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def repository_index(specs: Iterable[ModelSpec], *, ready: bool) -> list[dict[str, str]]:
-    """`POST /v2/repository/index`: every model that is loaded."""
-    state, reason = ("READY", "") if ready else ("UNAVAILABLE", "The Classifier does not take requests.")
-    return [{"name": spec.name, "version": spec.version, "state": state, "reason": reason} for spec in specs]
+def repository_index(stored: Iterable[StoredVersion], *, only_ready: bool) -> list[dict[str, str]]:
+    """`POST /v2/repository/index`: every version in the model store, or those that are served alone."""
+    return [
+        {
+            "name": one.name,
+            "version": one.version,
+            "state": "READY" if one.ready else "UNAVAILABLE",
+            "reason": one.reason,
+        }
+        for one in stored
+        if one.ready or not only_ready
+    ]
+
+
+def changed_version(parameters: Mapping[str, Any]) -> str:
+    """The version that the parameters of a load or unload name; "" when they name none.
+
+    Triton's other parameters bring a configuration or a model's files along, which is not how models come here.
+    """
+    for name, value in parameters.items():
+        if name == "version" and isinstance(value, str):
+            continue
+        if name == "config" or name.startswith("file:"):
+            raise Unsupported(f"Models are loaded from the model store: {name!r} is not offered.", param=name)
+        if name == "version":
+            raise InvalidInput("version: must be a string.", param=name)
+    return str(parameters.get("version", ""))
 
 
 def _tensors(tensors: Sequence[TensorSpec]) -> list[dict[str, Any]]:

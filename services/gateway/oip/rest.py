@@ -6,22 +6,26 @@ tensors and for the model repository.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from services.errors import InvalidInput
-from services.gateway.oip.metadata import model_metadata, repository_index, server_metadata
+from services.gateway.oip.metadata import changed_version, model_metadata, repository_index, server_metadata
 from services.gateway.oip.payloads import decode_request, encode_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.spec import ModelSpec
     from services.gateway.dataplane import DataPlane
     from services.gateway.exchange import Exchange
 
 MODELS_PREFIX = "/v2/models/"
+REPOSITORY_PREFIX = "/v2/repository/models/"
 _MODEL = 3
 """Position of the model's name among the parts of a path."""
+Decoded = TypeVar("Decoded")
 _JSON_LENGTH = b"inference-header-content-length"
 
 
@@ -29,7 +33,12 @@ class _IndexRequest(msgspec.Struct):
     ready: bool = False
 
 
+class _ChangeRequest(msgspec.Struct):
+    parameters: dict[str, Any] = {}
+
+
 _decode_index = msgspec.json.Decoder(_IndexRequest).decode
+_decode_change = msgspec.json.Decoder(_ChangeRequest).decode
 
 
 class OIPRoutes:
@@ -52,19 +61,28 @@ class OIPRoutes:
         await exchange.json(200, b'{"ready":true}')
 
     async def index(self, exchange: Exchange) -> None:
-        """`POST /v2/repository/index`: the models, those that are ready alone where `{"ready": true}` is asked."""
-        body = await exchange.body()
-        try:
-            only_ready = _decode_index(body).ready if body else False
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The body must be a JSON object, with a boolean `ready` if any: {error}.") from None
-        ready = self._dataplane.seen("classifier").ready
-        listed = repository_index(self._dataplane.specs.values(), ready=ready) if ready or not only_ready else []
+        """`POST /v2/repository/index`: what the model store holds, or with `{"ready": true}` what is served."""
+        only_ready = _decoded(await exchange.body(), _decode_index).ready
+        listed = repository_index(await self._dataplane.repository(), only_ready=only_ready)
         await exchange.json(200, msgspec.json.encode(listed))
+
+    async def load(self, exchange: Exchange) -> None:
+        """`POST /v2/repository/models/{name}/load`: serve the newest version, or the one that `parameters` name."""
+        name, version = await self._change(exchange)
+        await self._dataplane.load_model(name, version)
+        await exchange.json(200, b"{}")
+
+    async def unload(self, exchange: Exchange) -> None:
+        """`POST /v2/repository/models/{name}/unload`: serve a model no more, or the version that `parameters` name."""
+        name, version = await self._change(exchange)
+        await self._dataplane.unload_model(name, version)
+        await exchange.json(200, b"{}")
 
     async def model(self, exchange: Exchange) -> None:
         """`GET /v2/models/{name}`: what the model takes and gives."""
-        await exchange.json(200, msgspec.json.encode(model_metadata(self._spec(exchange))))
+        spec = self._spec(exchange)
+        metadata = model_metadata(spec, self._dataplane.versions(spec.name))
+        await exchange.json(200, msgspec.json.encode(metadata))
 
     async def model_ready(self, exchange: Exchange) -> None:
         """`GET /v2/models/{name}/ready`: the model takes requests; 404 when there is none, 503 while it does not."""
@@ -86,12 +104,31 @@ class OIPRoutes:
             length = ((_JSON_LENGTH, b"%d" % json_length),)
             await exchange.whole(200, answer, b"application/octet-stream", length)
 
+    async def _change(self, exchange: Exchange) -> tuple[str, str]:
+        """The model and version that a repository call is about."""
+        parameters = _decoded(await exchange.body(), _decode_change).parameters
+        return exchange.scope["path"].split("/")[_MODEL + 1], changed_version(parameters)
+
     def _spec(self, exchange: Exchange) -> ModelSpec:
         parts = exchange.scope["path"].split("/")
         has_version = len(parts) > _MODEL + 2 and parts[_MODEL + 1] == "versions"
         spec = self._dataplane.spec(parts[_MODEL], parts[_MODEL + 2] if has_version else None)
         exchange.line.model = spec.name
         return spec
+
+
+def repository_template(path: str) -> str | None:
+    """As `model_template`, for a path under `REPOSITORY_PREFIX`."""
+    rest = path.split("/")[_MODEL + 2 :]
+    return f"{REPOSITORY_PREFIX}{{model}}/{rest[0]}" if rest in (["load"], ["unload"]) else None
+
+
+def _decoded(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+    """A body that may be left out."""
+    try:
+        return decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"The body is not what this call takes: {error}.") from None
 
 
 def model_template(path: str) -> str | None:

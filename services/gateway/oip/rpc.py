@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2 as pb
 
 from services.errors import ModelNotFound, ServingError
 from services.gateway.oip.messages import answer_to, outputs_of, tensors_of
-from services.gateway.oip.metadata import model_metadata, repository_index, server_metadata
+from services.gateway.oip.metadata import changed_version, model_metadata, repository_index, server_metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +40,8 @@ class OIPService:
             "ModelInfer": self.model_infer,
             "ModelStreamInfer": self.model_stream_infer,
             "RepositoryIndex": self.repository_index,
+            "RepositoryModelLoad": self.repository_model_load,
+            "RepositoryModelUnload": self.repository_model_unload,
         }
 
     async def server_live(self, _request: pb.ServerLiveRequest, _: Call) -> pb.ServerLiveResponse:
@@ -66,7 +68,7 @@ class OIPService:
         """What a model takes and gives."""
         spec = self._dataplane.spec(request.name, request.version or None)
         call.line.model = spec.name
-        metadata = model_metadata(spec)
+        metadata = model_metadata(spec, self._dataplane.versions(spec.name))
         del metadata["parameters"]  # the message has no field for them
         return pb.ModelMetadataResponse(**metadata)
 
@@ -101,10 +103,23 @@ class OIPService:
                     left.cancel()
 
     async def repository_index(self, request: pb.RepositoryIndexRequest, _: Call) -> pb.RepositoryIndexResponse:
-        """Every model, or those that are ready alone."""
-        ready = self._dataplane.seen("classifier").ready
-        listed = repository_index(self._dataplane.specs.values(), ready=ready) if ready or not request.ready else []
+        """What the model store holds, or what is served alone."""
+        listed = repository_index(await self._dataplane.repository(), only_ready=request.ready)
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**model) for model in listed])
+
+    async def repository_model_load(
+        self, request: pb.RepositoryModelLoadRequest, _: Call
+    ) -> pb.RepositoryModelLoadResponse:
+        """Serve the newest version of a model, or the one that the parameters name."""
+        await self._dataplane.load_model(request.model_name, changed_version(_parameters(request)))
+        return pb.RepositoryModelLoadResponse()
+
+    async def repository_model_unload(
+        self, request: pb.RepositoryModelUnloadRequest, _: Call
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Serve a model no more, or the version of it that the parameters name."""
+        await self._dataplane.unload_model(request.model_name, changed_version(_parameters(request)))
+        return pb.RepositoryModelUnloadResponse()
 
     async def _answer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelStreamInferResponse:
         try:
@@ -113,3 +128,11 @@ class OIPService:
             call.line.error = error.kind
             failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
             return pb.ModelStreamInferResponse(error_message=error.message, infer_response=failed)
+
+
+def _parameters(request: Any) -> dict[str, Any]:
+    return {
+        name: getattr(value, choice)
+        for name, value in request.parameters.items()
+        if (choice := value.WhichOneof("parameter_choice"))
+    }
