@@ -29,6 +29,13 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which one; empty for the newest or pinned one to load, and for all of them to unload."""
 
 
+class Generation(msgspec.Struct, frozen=True):
+    """How often what is served has changed in one run of the server: the part of its status that the catalogue needs."""
+
+    run: str
+    generation: int
+
+
 class Listed(msgspec.Struct, frozen=True):
     """One version that is served."""
 

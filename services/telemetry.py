@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -91,12 +97,30 @@ class Telemetry:
             self._lines = []
         self._in_flight.set(self.active)
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format, of every process that shares BentoML's metrics folder."""
+    def exposition(self, served: Iterable[tuple[str, str]] = ()) -> bytes:
+        """All metrics in Prometheus' text format, of every process that shares BentoML's metrics folder.
+
+        `served` is name and version of the models that are served, which need no counting.
+        """
         self._in_flight.set(self.active)
         try:
             shared = CollectorRegistry()
             multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         except ValueError:  # no folder: this process is alone
             shared = self._registry
-        return generate_latest(shared)
+        models = CollectorRegistry()
+        models.register(_Served(served))
+        return generate_latest(shared) + generate_latest(models)
+
+
+class _Served(Collector):
+    """The models that are served, as a metric that forgets those that no longer are."""
+
+    def __init__(self, served: Iterable[tuple[str, str]]) -> None:
+        self._served = tuple(served)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily("tandem_model_served", "1 for each version served.", labels=["model", "version"])
+        for model in self._served:
+            family.add_metric(model, 1)
+        yield family

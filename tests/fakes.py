@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
-from services.classifier_routes import Change, Listed, Listing
+from services.classifier_routes import Change, Generation, Listed, Listing
 from services.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -129,6 +129,9 @@ class FakeClassifier:
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
         await self._pass()
         return probabilities_of(row), attributions_of(row)
+
+    async def generation(self) -> Generation:
+        return Generation(self.lists.run, self.lists.generation)
 
     async def listing(self) -> Listing:
         await self._pass()

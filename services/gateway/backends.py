@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import Attributions
-from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
+from services.classifier_routes import (
+    ATTRIBUTE_PATH,
+    INFER_PATH,
+    MODELS_PATH,
+    PREDICT_PATH,
+    Change,
+    Generation,
+    Listing,
+)
 from services.errors import InternalError, InvalidInput, ModelLoadFailed, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.gateway.stacking import grouped, row_count, split, stacked
+from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
     from models.spec import ModelSpec
     from services.gateway.upstream import Upstream
     from services.tensors import Tensor, Tensors
+
+T = TypeVar("T")
 
 Row = tuple[float, ...]
 """Feature values of one row, in the order of `ModelSpec.features`."""
@@ -51,6 +62,10 @@ class ClassifierBackend(Protocol):
 
     async def attribute(self, spec: ModelSpec, row: Row) -> tuple[list[float], Attributions]:
         """Class probabilities and attributions of one row."""
+        ...
+
+    async def generation(self) -> Generation:
+        """How often what is served has changed."""
         ...
 
     async def listing(self) -> Listing:
@@ -118,15 +133,19 @@ class RemoteClassifier:
         answer = msgspec.json.decode(await self._post(ATTRIBUTE_PATH, spec, {"features": np.array([row], np.float32)}))
         return answer["probabilities"], Attributions.model_validate(answer["attributions"])
 
+    async def generation(self) -> Generation:
+        status, body = await self._upstream.call("GET", STATUS_PATH, headers={}, timeout=self._timeout)
+        return _decoded(status, body, Generation)
+
     async def listing(self) -> Listing:
         status, body = await self._upstream.call("GET", MODELS_PATH, headers={}, timeout=self._timeout)
-        return _listing(status, body)
+        return _decoded(status, body, Listing)
 
     async def change(self, change: Change) -> Listing:
         status, body = await self._upstream.call(
             "POST", MODELS_PATH, body=msgspec.json.encode(change), headers=_JSON_HEADERS, timeout=self._load_timeout
         )
-        return _listing(status, body)
+        return _decoded(status, body, Listing)
 
     async def _post_tensors(self, path: str, spec: ModelSpec, tensors: Tensors) -> dict[str, Tensor]:
         answer = await self._post(path, spec, tensors)
@@ -145,13 +164,13 @@ class RemoteClassifier:
         return body
 
 
-def _listing(status: int, body: bytes) -> Listing:
+def _decoded(status: int, body: bytes, kind: type[T]) -> T:
     if status != 200:  # noqa: PLR2004
         raise _error(status, body)
     try:
-        return msgspec.json.decode(body, type=Listing)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InternalError("The Classifier's list of models cannot be read.") from None
+        raise InternalError("What the Classifier says of its models cannot be read.") from None
 
 
 def _error(status: int, body: bytes) -> ServingError:

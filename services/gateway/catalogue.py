@@ -5,17 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from models.spec import ModelSpec
+from services.classifier_routes import Generation
 from services.errors import ModelNotFound, ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from services.classifier_routes import Listing
 
 logger = logging.getLogger("tandem.gateway")
+
+
+_LOOK_SECONDS = 0.2
+
+
+class Source(Protocol):
+    """Who knows what is served."""
+
+    async def generation(self) -> Generation:
+        """What it has come to."""
+        ...
+
+    async def listing(self) -> Listing:
+        """What it serves, and what else is stored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +49,18 @@ class StoredVersion:
 class Catalogue:
     """The models that requests may name.
 
-    The Classifier's status carries a generation that grows with every change. At a new one the listing is fetched, so
-    every gateway process follows within one look at the Classifier's health.
+    The Classifier's generation grows with every change. Each gateway process asks for it several times a second, and
+    for the listing when it is a new one.
     """
 
-    def __init__(self, specs: Iterable[ModelSpec], fetch: Callable[[], Awaitable[Listing]]) -> None:
-        """`specs` is what is believed until the Classifier has said what it serves, which `fetch` asks it for."""
+    def __init__(self, specs: Iterable[ModelSpec], source: Source) -> None:
+        """`specs` is what is believed until the Classifier, `source`, has said what it serves."""
         self.specs: Mapping[str, ModelSpec] = {spec.name: spec for spec in specs}
         """What each model's bare name stands for."""
         self._versions = {(spec.name, spec.version): spec for spec in self.specs.values()}
-        self._fetch = fetch
-        self._known: tuple[str, int] = ("", -1)
-        self._fetching: asyncio.Task[None] | None = None
+        self._source = source
+        self._known = Generation("", -1)
+        self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -65,6 +81,10 @@ class Catalogue:
         except KeyError:
             raise not_served(name, version, spec.version) from None
 
+    def served(self) -> tuple[tuple[str, str], ...]:
+        """Name and version of everything that is served."""
+        return tuple(self._versions)
+
     def holds(self, name: str, version: str) -> bool:
         """Whether this version is served."""
         return (name, version) in self._versions
@@ -74,17 +94,15 @@ class Catalogue:
         self._listeners.append(listener)
         listener()
 
-    def seen(self, status: Mapping[str, Any]) -> None:
-        """Hear of the Classifier's status; needs a running loop."""
-        run, generation = str(status.get("run", "")), status.get("generation")
-        if isinstance(generation, int) and self._is_news(run, generation) and self._fetching is None:
-            self._fetching = asyncio.get_running_loop().create_task(self._refresh())
+    def start(self) -> None:
+        """Begin to learn; needs a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._follow())
 
     def apply(self, listing: Listing) -> list[StoredVersion]:
         """Believe what a listing says, unless something newer is known; returns what the repository holds."""
         specs = [(ModelSpec.model_validate_json(bytes(one.spec)), one.default) for one in listing.served]
-        if self._is_news(listing.run, listing.generation):
-            self._known = (listing.run, listing.generation)
+        if self._is_news(listing):
+            self._known = Generation(listing.run, listing.generation)
             self._versions = {(spec.name, spec.version): spec for spec, _ in specs}
             self.specs = {spec.name: spec for spec, default in specs if default}
             for listener in self._listeners:
@@ -93,25 +111,25 @@ class Catalogue:
         rest = [StoredVersion(one.name, one.version, ready=False, reason=one.reason) for one in listing.stored]
         return sorted(ready + rest, key=lambda one: (one.name, one.version))
 
-    async def close(self) -> None:
-        """Stop learning."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
+    async def stop(self) -> None:
+        """Learn no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _refresh(self) -> None:
-        try:
-            self.apply(await self._fetch())
-        except ServingError as error:
-            logger.warning("What the Classifier serves could not be learned: %s", error.message)
-        except Exception:
-            logger.exception("What the Classifier serves could not be learned")
-        finally:
-            self._fetching = None
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self._is_news(await self._source.generation()):
+                    self.apply(await self._source.listing())
+            except ServingError:
+                pass  # the monitor of its health says so
+            except Exception:
+                logger.exception("What the Classifier serves could not be learned")
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    def _is_news(self, run: str, generation: int) -> bool:
-        known_run, known_generation = self._known
-        return run != known_run or generation > known_generation
+    def _is_news(self, said: Generation | Listing) -> bool:
+        return said.run != self._known.run or said.generation > self._known.generation
 
 
 def not_served(name: str, version: str, default: str) -> ModelNotFound:

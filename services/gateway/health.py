@@ -11,7 +11,7 @@ import msgspec
 from services.errors import ServingError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _MISSES_UNTIL_DOWN = 3
 """Looks in a row that a live but busy dependency may leave unanswered before new requests are refused."""
@@ -61,7 +61,6 @@ class HealthMonitor:
         self._seen: dict[str, Health] = dict.fromkeys(dependencies, _NOT_SEEN)
         self._misses = dict.fromkeys(dependencies, 0)
         self._once_up: set[str] = set()
-        self._listeners: dict[str, list[Callable[[Mapping[str, Any]], None]]] = {name: [] for name in dependencies}
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Future[dict[str, Health]] | None = None
 
@@ -76,10 +75,6 @@ class HealthMonitor:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-
-    def listen(self, name: str, listener: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call `listener` with all that `name` says of itself, each time it is looked at and answers."""
-        self._listeners[name].append(listener)
 
     def last(self, name: str) -> Health:
         """How `name` was when last seen."""
@@ -126,6 +121,4 @@ class HealthMonitor:
         if health.ready:
             self._once_up.add(name)
         self._seen[name] = health
-        for listener in self._listeners[name]:
-            listener(detail)
         return health

@@ -42,9 +42,11 @@ class OperationsRoutes:
         """`/health`: models, load and GPU memory."""
         seen = await self._dataplane.health()
         llm = seen["llm"].detail
+        specs = self._dataplane.specs.values() if seen["classifier"].ready else ()
+        served = {spec.name: spec.version for spec in specs}
         body = {
             "ready": all(health.ready for health in seen.values()),
-            "classifier": {"state": seen["classifier"].state, "models": seen["classifier"].detail.get("models", {})},
+            "classifier": {"state": seen["classifier"].state, "models": served},
             "llm": {"state": seen["llm"].state, "reason": seen["llm"].reason, "models": llm.get("models", [])},
             "active_requests": self._telemetry.active,
             "gpu_memory": llm.get("gpu_memory"),
@@ -53,5 +55,6 @@ class OperationsRoutes:
 
     async def metrics(self, exchange: Exchange) -> None:
         """`/metrics`: Prometheus' text format."""
-        text = await asyncio.to_thread(self._telemetry.exposition)
+        served = self._dataplane.catalogue.served()
+        text = await asyncio.to_thread(self._telemetry.exposition, served)
         await exchange.whole(200, text, b"text/plain; version=0.0.4; charset=utf-8")

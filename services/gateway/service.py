@@ -109,6 +109,7 @@ class Gateway:
         for upstream in self._upstreams.values():
             await upstream.open()
         self._monitor.start()
+        self._dataplane.catalogue.start()
         self._tasks.append(asyncio.create_task(self._flush_telemetry()))
         own_url = BentoMLContainer.remote_runner_mapping.get().get("Gateway")
         host = host_of(own_url)
