@@ -12,6 +12,7 @@ The tree (`error_code` is the HTTP status; only it survives BentoML's hop, so ca
     ├── Unsupported         501 UNIMPLEMENTED       part of a protocol that Tandem does not have
     ├── Overloaded          429 RESOURCE_EXHAUSTED  a limit or queue is full; `retry_after` seconds
     ├── Unavailable         503 UNAVAILABLE         a dependency is down or starting; `retry_after` seconds
+    │   └── NotRunning      503 UNAVAILABLE         its process is gone, not merely busy
     ├── DeadlineExceeded    504 DEADLINE_EXCEEDED   the time the caller gave ran out
     └── InternalError       500 INTERNAL            a bug of ours; the message never holds internals
 """
@@ -109,6 +110,10 @@ class Unavailable(_Retryable):
     error_code: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
     grpc_status = "UNAVAILABLE"
     kind = "unavailable"
+
+
+class NotRunning(Unavailable):
+    kind = "not_running"
 
 
 class DeadlineExceeded(ServingError):

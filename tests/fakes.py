@@ -14,7 +14,7 @@ import numpy as np
 
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
 from services.classifier_routes import Change, Generation, Listed, Listing
-from services.errors import Unavailable
+from services.errors import NotRunning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -272,4 +272,4 @@ class FakeDependency:
 
     def die(self) -> None:
         """From now on nothing listens."""
-        self.status = Unavailable(f"The {self.name} is not running.")
+        self.status = NotRunning(f"The {self.name} is not running.")

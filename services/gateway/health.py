@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from services.errors import ServingError, Unavailable
+from services.errors import NotRunning, ServingError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ class HealthMonitor:
             self._misses[name] += 1
             reason = error.message if isinstance(error, ServingError) else "What it said of itself cannot be read."
             health = Health("down" if name in self._once_up else "starting", reason)
-            if not self._seen[name].ready or self._misses[name] >= _MISSES_UNTIL_DOWN or "not running" in reason:
+            if not self._seen[name].ready or self._misses[name] >= _MISSES_UNTIL_DOWN or isinstance(error, NotRunning):
                 self._seen[name] = health
             return health
         self._misses[name] = 0

@@ -4,8 +4,9 @@ BentoML's own client is not used, for its streams lose chunk boundaries, cannot 
 timeout. Two weak places of the stack are built around here. uvicorn closes a connection that was idle for five
 seconds, which races with a request just sent on it: connections are given up sooner than that, and a request
 whose connection was lost before the first byte of an answer is sent once more, on a new connection. And the socket
-of a killed worker still accepts connections, for BentoML's arbiter holds it: before the second try the worker must
-answer a probe, or the dependency counts as down.
+of a killed worker still accepts connections, for BentoML's arbiter holds it, and nobody answers them: each probe goes over
+a connection that the last one left open, which the kernel closes with the worker. When that happens and a new
+connection is not answered either, the process is gone, and everybody who waits for an answer to begin hears so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
-from services.errors import DeadlineExceeded, Unavailable
+from services.errors import DeadlineExceeded, NotRunning, Unavailable
 from services.gateway.hop import ConnectionLost, ConnectionPool
 from services.runtime import STATUS_PATH
 
@@ -45,6 +46,10 @@ class Upstream:
         self._pool = ConnectionPool(
             socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
         )
+        self._probed = ConnectionPool(
+            socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
+        )
+        self._waiting: set[asyncio.Timeout] = set()
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -56,27 +61,41 @@ class Upstream:
     async def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+        self._probed.close()
         for session in (self._pooled, self._fresh):
             if session is not None:
                 await session.close()
 
     async def probe(self) -> bytes:
-        """What the dependency says of itself, as JSON bytes; raises Unavailable unless it answers in time."""
+        """What the dependency says of itself, as JSON bytes.
+
+        Raises NotRunning when its process is gone, after everybody who waits for it has heard so; Unavailable when it
+        does not answer in time.
+        """
+        lost = False
         try:
             async with asyncio.timeout(self._probe_timeout):
-                _, body = await self._pool.call("GET", STATUS_PATH, {}, b"", fresh=True)
+                try:
+                    _, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
+                except ConnectionLost:
+                    lost = True
+                    _, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
         except TimeoutError:
-            raise Unavailable(f"The {self.name} does not answer.") from None
+            if not lost:
+                raise Unavailable(f"The {self.name} does not answer.") from None
         except OSError:
-            raise Unavailable(f"The {self.name} is not running.") from None
-        return body
+            pass
+        else:
+            return body
+        self._give_up_waiting()
+        raise NotRunning(f"The {self.name} is not running.")
 
     async def call(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str], timeout: float
     ) -> tuple[int, bytes]:
         """Status and whole body of one request. Raises Unavailable, or DeadlineExceeded after `timeout` seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with self._heard_of_death(timeout):
                 try:
                     return await self._pool.call(method, path, headers, body)
                 except ConnectionLost as lost:
@@ -87,7 +106,7 @@ class Upstream:
         except TimeoutError:
             raise DeadlineExceeded(f"The {self.name} did not answer in {timeout:g} s.") from None
         except OSError:
-            raise Unavailable(f"The {self.name} is not running.") from None
+            raise NotRunning(f"The {self.name} is not running.") from None
 
     @asynccontextmanager
     async def stream(
@@ -107,7 +126,8 @@ class Upstream:
         """
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._send(method, path, body, headers, idle_timeout)
+            async with self._heard_of_death(None):
+                response = await self._send(method, path, body, headers, idle_timeout)
             yield response
         except aiohttp.ConnectionTimeoutError:
             raise Unavailable(f"The {self.name} cannot be reached.") from None
@@ -119,6 +139,26 @@ class Upstream:
         finally:
             if response is not None:
                 response.close() if not response.content.at_eof() else response.release()
+
+    @asynccontextmanager
+    async def _heard_of_death(self, seconds: float | None) -> AsyncIterator[None]:
+        """Bounds what waits for an answer: by `seconds` (TimeoutError), and by the process' death (NotRunning)."""
+        bound = asyncio.timeout(seconds)
+        try:
+            async with bound:
+                self._waiting.add(bound)
+                yield
+        except TimeoutError:
+            if bound in self._waiting:
+                raise
+            raise NotRunning(f"The {self.name} is not running.") from None
+        finally:
+            self._waiting.discard(bound)
+
+    def _give_up_waiting(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._waiting:
+            self._waiting.pop().reschedule(now)
 
     async def _send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float

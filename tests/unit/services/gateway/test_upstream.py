@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.errors import DeadlineExceeded, Unavailable
+from services.errors import DeadlineExceeded, NotRunning, Unavailable
 from services.gateway import hop
 from services.gateway.upstream import Upstream
 from tests.http_server import Request, serving
@@ -302,14 +302,39 @@ async def test_probe_of_a_broken_dependency(path: Path, broken: Answer) -> None:
             await upstream.probe()
 
 
-async def test_probes_leave_no_connections_behind(path: Path) -> None:
+async def test_probes_share_one_connection(path: Path) -> None:
     async with serving(echo, path) as server, connected(to(path)) as upstream:
         for _ in range(10):
-            server.closed.clear()
             await upstream.probe()
-            await server.closed.wait()
-        assert (server.connections, server.open) == (10, 0)
+        assert (server.connections, server.open) == (1, 1)
         assert not upstream._pool._idle
+
+
+@pytest.mark.parametrize("ask", [call, read])
+async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accepts(path: Path, ask: Ask) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with socket.socket(socket.AF_UNIX) as held_by_the_arbiter:
+        held_by_the_arbiter.bind(str(path))
+        held_by_the_arbiter.listen(16)
+        worker = await asyncio.start_unix_server(answer, sock=held_by_the_arbiter.dup())
+        async with connected(to(path)) as upstream:
+            assert await upstream.probe() == b"{}"
+            worker.close()
+            for writer in writers:
+                writer.transport.abort()
+            waiting = asyncio.create_task(ask(upstream))
+            began = time.perf_counter()
+            with pytest.raises(NotRunning):
+                await upstream.probe()
+            with pytest.raises(NotRunning, match="The model is not running"):
+                await waiting
+            assert time.perf_counter() - began < 5 * PROBE_TIMEOUT
 
 
 async def test_stream_hands_on_pieces_as_they_come(path: Path) -> None:
