@@ -310,7 +310,7 @@ async def test_probes_share_one_connection(path: Path) -> None:
         assert not upstream._pool._idle
 
 
-@pytest.mark.parametrize("ask", [call, read])
+@both
 async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accepts(path: Path, ask: Ask) -> None:
     writers: list[asyncio.StreamWriter] = []
 
