@@ -7,6 +7,7 @@ Writes the model to models/llm/embedded and the loss curve to docs/llm. The proc
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,12 @@ def main() -> None:
                     f"step {step.step} of {recipe.steps}: loss {step.loss:.4f}, about {left:.0f} min left", flush=True
                 )
 
+        for signal_ in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signal_, lambda *_: setattr(run, "stopping", True))
         run.train(report)
+    if run.stopping:
+        print(f"Stopped after step {run.step}; the next start goes on from there")
+        return
     network.save(run.network, run.tokenizer, options.out)
     steps = chart.history(options.folder)
     chart.draw(steps, options.docs / "loss.png")

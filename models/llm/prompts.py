@@ -44,31 +44,36 @@ def explain_messages(spec: ModelSpec, label: str, probability: float, ranked: Se
 
     `ranked` is in the order of `models.attribution.rank`, the strongest first; `probability` is that of `label`, 0 to 1.
     """
-    facts = prediction_facts(spec.name, label, percent(probability), [attribution_words(line) for line in ranked])
+    facts = prediction_facts(spec.name, label, percent(probability), [attribution_clause(line) for line in ranked])
     return [{"role": "system", "content": EXPLAIN_SYSTEM}, {"role": "user", "content": facts}]
 
 
-def prediction_facts(model: str, label: str, probability: str, ranked: Sequence[tuple[str, str]]) -> str:
-    """The facts of a prediction, as an explanation is given them; `ranked` pairs a feature with "for" or "against"."""
-    features = [f"- {feature}: {direction}" for feature, direction in ranked[:TOP_FEATURES]]
+def prediction_facts(model: str, label: str, probability: str, ranked: Sequence[str]) -> str:
+    """The facts of a prediction, as an explanation is given them; `ranked` holds clauses from `clause`."""
+    features = [f"- {one}" for one in ranked[:TOP_FEATURES]]
     head = [f"Model: {model}", f"Label: {label}", f"Probability: {probability}", "Features, strongest first:"]
     return "\n".join(head + features)
 
 
-def attribution_words(line: RankedAttribution) -> tuple[str, str]:
-    """An attribution in words: the feature with its value, and "for" or "against" the label."""
-    direction = "for" if line.contribution >= 0 else "against"
+def attribution_clause(line: RankedAttribution) -> str:
+    """An attribution in words, such as "petal length (1.4 cm) speaks for it"."""
     if line.value is None:
-        return f"{line.feature} region", direction
-    return feature_words(line.feature, line.value, line.unit), direction
+        return clause(f"the {line.feature} region", None, supports=line.contribution >= 0)
+    name, value = feature_words(line.feature, line.value, line.unit)
+    return clause(name, value, supports=line.contribution >= 0)
 
 
-def feature_words(name: str, value: float, unit: str | None) -> str:
-    """A feature and its value, such as "petal length = 1.4 cm"; a unit that ends the name is not said twice."""
+def clause(name: str, value: str | None, *, supports: bool) -> str:
+    """Say which way a feature pushed, in words that an explanation can take over as they stand."""
+    return f"{name if value is None else f'{name} ({value})'} speaks {'for' if supports else 'against'} it"
+
+
+def feature_words(name: str, value: float, unit: str | None) -> tuple[str, str]:
+    """A feature and its value in words: "petal length" and "1.4 cm". A unit that ends the name is not said twice."""
     words = name.replace("_", " ")
     if unit is None:
-        return f"{words} = {number(value)}"
-    return f"{words.removesuffix(f' {unit}')} = {number(value)} {unit}"
+        return words, number(value)
+    return words.removesuffix(f" {unit}"), f"{number(value)} {unit}"
 
 
 def percent(probability: float) -> str:

@@ -28,14 +28,14 @@ class Reason:
     """A feature as an explanation speaks of it."""
 
     name: str
-    """In words, such as "petal length" or "top left region"."""
+    """In words, such as "petal length" or "the top left region"."""
     value: str | None
     """With its unit, as printed: "1.4 cm"; None for a region."""
     supports: bool
 
     @property
-    def direction(self) -> str:
-        return "for" if self.supports else "against"
+    def clause(self) -> str:
+        return prompts.clause(self.name, self.value, supports=self.supports)
 
     @property
     def equation(self) -> str:
@@ -62,29 +62,12 @@ def explanation(prediction: Prediction) -> str:
     """The explanation that the embedded model is trained to give."""
     percent = float(prediction.probability.rstrip(" %"))
     sure = next(words for least, words in SURENESS if percent >= least)
-    first, *others = prediction.reasons
+    first, *others = (reason.clause for reason in prediction.reasons)
     text = (
         f"The {prediction.model} model predicts {prediction.label} with a probability of {prediction.probability}, "
-        f"so it is {sure}. What counts most is {_first_words(first)}, which speaks {first.direction} it."
+        f"so it is {sure}. Most of all, {first}."
     )
-    if others:
-        text += (
-            f" Then {'come' if len(others) > 1 else 'comes'} {_listed([_other_words(reason) for reason in others])}."
-        )
-    return text
-
-
-def _article(reason: Reason) -> str:
-    return f"the {reason.name}" if reason.value is None else reason.name
-
-
-def _first_words(reason: Reason) -> str:
-    return _article(reason) if reason.value is None else f"{reason.name} ({reason.value})"
-
-
-def _other_words(reason: Reason) -> str:
-    inside = reason.direction if reason.value is None else f"{reason.value}, {reason.direction}"
-    return f"{_article(reason)} ({inside})"
+    return f"{text} Then {_listed(others)}." if others else text
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -115,10 +98,10 @@ def _known(rng: Random, model: str, labels: Sequence[str], features: Sequence[Fe
 
 
 def _reason(rng: Random, name: str, feature: Feature) -> Reason:
-    supports = chance(rng, 0.65)
+    supports = chance(rng, 0.5)
     if feature.region is not None:
-        return Reason(f"{name} region", None, supports)
-    words, value = prompts.feature_words(feature.name, feature_value(rng, feature), feature.unit).split(" = ")
+        return Reason(f"the {name} region", None, supports)
+    words, value = prompts.feature_words(feature.name, feature_value(rng, feature), feature.unit)
     return Reason(words, value, supports)
 
 
@@ -155,7 +138,7 @@ def _made_up(rng: Random) -> Prediction:
     for name in names:
         words = f"{rng.choice(QUALIFIERS)} {name}" if chance(rng, 0.6) else name
         value = figure(rng) + (f" {rng.choice(UNITS)}" if chance(rng, 0.7) else "")
-        reasons.append(Reason(words, value, chance(rng, 0.6)))
+        reasons.append(Reason(words, value, chance(rng, 0.5)))
     label = rng.choice(LABEL_WORDS) if chance(rng, 0.8) else str(rng.randrange(20))
     return Prediction(rng.choice(MODELS), label, probability(rng), tuple(reasons))
 
@@ -184,8 +167,8 @@ def explaining(rng: Random) -> Dialogue:
 
 def tandem_messages(prediction: Prediction) -> Messages:
     """The prompt that `prompts.explain_messages` makes of such a prediction."""
-    pairs = [(reason.equation, reason.direction) for reason in prediction.reasons]
-    facts = prompts.prediction_facts(prediction.model, prediction.label, prediction.probability, pairs)
+    clauses = [reason.clause for reason in prediction.reasons]
+    facts = prompts.prediction_facts(prediction.model, prediction.label, prediction.probability, clauses)
     return [{"role": "system", "content": prompts.EXPLAIN_SYSTEM}, {"role": "user", "content": facts}]
 
 
@@ -197,22 +180,42 @@ def asked_freely(
     lists: Sequence[tuple[str, str]],
 ) -> str:
     """The facts in one of `frames`, with one of the pairs of words for and against, listed in one of the ways."""
+    reasons = listed_freely(rng, prediction.reasons, directions, lists)
+    probability = prediction.probability if chance(rng, 0.6) else prediction.probability.replace(" ", "")
+    frame = typos(rng, rng.choice(frames), 0.06)
+    return casual(rng, frame).format(
+        model=prediction.model, label=prediction.label, probability=probability, reasons=reasons
+    )
+
+
+def listed_freely(
+    rng: Random,
+    reasons: Sequence[Reason],
+    directions: Sequence[tuple[str, str]],
+    lists: Sequence[tuple[str, str]],
+) -> str:
+    """The reasons in one of the ways to list them, with one of the pairs of words for and against."""
     supports, opposes = rng.choice(directions)
     item, joint = rng.choice(lists)
-    reasons = joint.join(
+    return joint.join(
         (item if reason.value else item.replace(" ({value})", "").replace(" {value}", "")).format(
             name=reason.name,
             value=reason.value,
             equation=reason.equation,
             direction=supports if reason.supports else opposes,
         )
-        for reason in prediction.reasons
+        for reason in reasons
     )
-    probability = prediction.probability if chance(rng, 0.6) else prediction.probability.replace(" ", "")
-    frame = typos(rng, rng.choice(frames), 0.06)
-    return casual(rng, frame).format(
-        model=prediction.model, label=prediction.label, probability=probability, reasons=reasons
-    )
+
+
+def directing(rng: Random) -> Dialogue:
+    """A step towards explaining: short lists of features, put into clauses, since directions are hard to learn."""
+    names = rng.sample(NAMES, rng.randint(2, 6))
+    with_values = chance(rng, 0.5)
+    reasons = [Reason(name, figure(rng) if with_values else None, chance(rng, 0.5)) for name in names]
+    listed = listed_freely(rng, reasons, DIRECTIONS, LISTS)
+    answer = ", ".join(reason.clause for reason in reasons)
+    return Dialogue("copy", [{"role": "user", "content": f"Which way: {listed}"}], answer)
 
 
 DIRECTIONS = (
@@ -246,6 +249,8 @@ LISTS = (
     ("{equation}, {direction}", "; "),
     ("{name} ({value}): {direction}", ", "),
     ("{name} {value} {direction}", "; "),
+    ("{name} ({value}) {direction}", ", "),
+    ("- {name} ({value}) {direction}", "\n"),
 )
 
 FRAMES = (

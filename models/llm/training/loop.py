@@ -28,7 +28,7 @@ class Recipe:
     """All that decides the outcome of a run, beside the generators."""
 
     seed: int = 4
-    steps: int = 3000
+    steps: int = 1650
     """Optimizer steps."""
     size: int = 64
     """Dialogues in a step."""
@@ -41,7 +41,7 @@ class Recipe:
     other_rate: float = 2e-3
     """Learning rate of embeddings and norms, which AdamW moves."""
     warmup: int = 60
-    decay: float = 0.45
+    decay: float = 0.65
     """Share of the steps, at the end, over which the rate falls in a line to a hundredth."""
 
 
@@ -78,6 +78,8 @@ class Run:
         self.network: LlamaForCausalLM = network.build(self.tokenizer).to(self.device)
         self.optimizers = _optimizers(self.network, recipe)
         self.step = 0
+        self.stopping = False
+        """Set it, from a signal handler, and the run saves its state after the step under way and ends."""
         self._resume()
         (folder / "pid").write_text(f"{os.getpid()}\n")
 
@@ -85,11 +87,11 @@ class Run:
         """Take the steps that are left; a checkpoint every `save_every` of them and at the end."""
         self._forget_lost_steps()
         with (self.folder / LOG).open("a", buffering=1) as log:
-            while self.step < self.recipe.steps:
+            while self.step < self.recipe.steps and not self.stopping:
                 progress = self._step()
                 log.write(json.dumps(asdict(progress)) + "\n")
                 report(progress)
-                if self.step % save_every == 0 or self.step == self.recipe.steps:
+                if self.stopping or self.step % save_every == 0 or self.step == self.recipe.steps:
                     self.save()
 
     def _forget_lost_steps(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.llm.training.answering import answering, elsewhere
 from models.llm.training.copying import copying
-from models.llm.training.explaining import explaining
+from models.llm.training.explaining import directing, explaining
 from models.llm.training.extracting import extracting
 
 if TYPE_CHECKING:
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from models.llm.training.dialogue import Dialogue
 
-SHARES = ((explaining, 0.32), (extracting, 0.38), (answering, 0.20), (elsewhere, 0.10))
+SHARES = (
+    (explaining, 0.30),
+    (directing, 0.12),
+    (extracting, 0.36),
+    (answering, 0.15),
+    (elsewhere, 0.07),
+)
 """The real tasks, and how often each is drawn among them."""
 COPY_FIRST, COPY_LAST = 0.9, 0.02
 """Share of copy tasks at the start, and once the real tasks have taken over."""

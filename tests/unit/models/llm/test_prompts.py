@@ -46,8 +46,8 @@ def test_an_explanation_is_asked_for_with_the_facts_and_nothing_else() -> None:
         "Label: setosa",
         "Probability: 97.3 %",
         "Features, strongest first:",
-        "- petal length = 1.4 cm: for",
-        "- sepal width = 3.5 cm: against",
+        "- petal length (1.4 cm) speaks for it",
+        "- sepal width (3.5 cm) speaks against it",
     ]
 
 
@@ -56,10 +56,10 @@ def test_a_region_has_no_value_and_only_the_strongest_are_told() -> None:
     digit = spec("digits", digits.FEATURES, digits.LABELS)
     lines = prompts.explain_messages(digit, "7", 0.5, ranked)[1]["content"].splitlines()
     assert lines[4:] == [
-        "- place 0 region: for",
-        "- place 1 region: for",
-        "- place 2 region: against",
-        "- place 3 region: against",
+        "- the place 0 region speaks for it",
+        "- the place 1 region speaks for it",
+        "- the place 2 region speaks against it",
+        "- the place 3 region speaks against it",
     ]
 
 
@@ -84,8 +84,8 @@ def test_probabilities_are_printed_to_a_tenth_of_a_percent(probability: float, p
 
 
 def test_a_unit_at_the_end_of_a_name_is_not_said_twice() -> None:
-    assert prompts.feature_words("distance_from_home_km", 12.5, "km") == "distance from home = 12.5 km"
-    assert prompts.feature_words("merchant_risk", 0.25, None) == "merchant risk = 0.25"
+    assert prompts.feature_words("distance_from_home_km", 12.5, "km") == ("distance from home", "12.5 km")
+    assert prompts.feature_words("merchant_risk", 0.25, None) == ("merchant risk", "0.25")
 
 
 def test_extraction_names_every_key_and_leaves_the_text_alone() -> None:

@@ -72,13 +72,13 @@ def test_an_explanation_reads_like_this() -> None:
         (
             explaining.Reason("petal length", "1.4 cm", supports=True),
             explaining.Reason("sepal width", "3.5 cm", supports=False),
-            explaining.Reason("top left region", None, supports=True),
+            explaining.Reason("the top left region", None, supports=True),
         ),
     )
     assert explaining.explanation(prediction) == (
         "The iris model predicts setosa with a probability of 97.3 %, so it is very sure. "
-        "What counts most is petal length (1.4 cm), which speaks for it. "
-        "Then come sepal width (3.5 cm, against) and the top left region (for)."
+        "Most of all, petal length (1.4 cm) speaks for it. "
+        "Then sepal width (3.5 cm) speaks against it and the top left region speaks for it."
     )
 
 
