@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import httpx
 from prometheus_client import CollectorRegistry
 
@@ -14,6 +16,7 @@ from services.gateway.app import create_app
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.routes import NativeRoutes
+from services.gateway.rpc.server import GrpcServer
 from services.settings import BatchingSettings, GatewaySettings, Settings
 from services.telemetry import Telemetry
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
@@ -56,6 +59,8 @@ class Stage:
     """A gateway over fakes."""
 
     def __init__(self, specs: Sequence[ModelSpec] = (FLOWERS,), **gateway: Any) -> None:
+        self.grpc_port = 0
+        """Where `channel` connects to."""
         self.classifier = FakeClassifier()
         self.llm = FakeLLM()
         self.dependencies = {
@@ -63,7 +68,8 @@ class Stage:
             "llm": FakeDependency("language model", {"state": "ready", "model": LLM_NAME, "models": [LLM_NAME]}),
         }
         self.settings = Settings(
-            gateway=GatewaySettings(access_log=False, **gateway), batching=BatchingSettings(max_rows=64)
+            gateway=GatewaySettings(access_log=False, probe_interval=0.02, **gateway),
+            batching=BatchingSettings(max_rows=64),
         )
         self.monitor = HealthMonitor(self.dependencies, 0.05)
         self.telemetry = Telemetry(access_log=False, registry=CollectorRegistry())
@@ -81,6 +87,29 @@ class Stage:
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield client
         await self.dataplane.close()
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        """A gRPC channel to the gateway, whose dependencies have been looked at."""
+        await self.monitor.look()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.grpc_port = int(probe.getsockname()[1])
+        settings = self.settings.gateway.model_copy(update={"grpc_port": self.grpc_port})
+        server = GrpcServer(self.dataplane, self.telemetry, settings)
+        assert await server.start("127.0.0.1") == self.grpc_port
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
+                yield channel
+        finally:
+            await server.stop()
+            await self.dataplane.close()
+
+    async def lose(self, dependency: str) -> None:
+        """Let a dependency die, and the gateway notice."""
+        self.dependencies[dependency].die()
+        for _ in range(3):
+            await self.monitor.look()
 
 
 async def _nothing_else(scope: Scope, receive: Receive, send: Send) -> None:

@@ -94,7 +94,7 @@ def _from_contents(given: Any) -> Tensor:
     if datatype == BYTES:
         return shaped(name, object_array(values), given.shape)
     try:
-        return shaped(name, np.array(values, dtype), given.shape)
+        return shaped(name, np.array(list(values), dtype), given.shape)  # numpy cuts what is no list in silence
     except OverflowError:
         raise InvalidInput(f"Tensor {name!r} holds a number beyond the range of {datatype}.", param=name) from None
 

@@ -118,7 +118,7 @@ def _parted(body: bytes, json_length: str) -> tuple[memoryview, memoryview]:
     size = int(json_length) if json_length.isascii() and json_length.isdigit() and len(json_length) < 16 else -1  # noqa: PLR2004 - digits of any size that can be
     if not 0 <= size <= len(body):
         raise InvalidInput(
-            f"Inference-Header-Content-Length: is {json_length!r}; the body has {len(body)} bytes.",
+            f"Inference-Header-Content-Length: must be a length within the body, which has {len(body)} bytes.",
             param="Inference-Header-Content-Length",
         )
     view = memoryview(body)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _OK = 200
 _CLIENT_CLOSED_REQUEST = 499
+_LONGEST_MESSAGE = 1000
+"""It travels among the trailers, and clients refuse large ones."""
 logger = logging.getLogger("tandem.gateway")
 
 
@@ -119,4 +121,4 @@ class Calls:
         line.status = error.error_code
         line.error = error.kind
         trailer = ((HEADER, line.request_id), *error.headers().items())
-        await context.abort(grpc.StatusCode[error.grpc_status], error.message, trailer)
+        await context.abort(grpc.StatusCode[error.grpc_status], error.message[:_LONGEST_MESSAGE], trailer)

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from services.errors import DeadlineExceeded, Overloaded, ServingError, Unavailable
+from services.gateway.rpc.server import GrpcServer
+from tests.stage import Stage, tensor_spec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+IMAGES = tensor_spec("images", ("image", "FP16", (1, 2)))
+Health = health_pb2.HealthCheckResponse
+
+
+def asked(*row: float, **fields: Any) -> pb.ModelInferRequest:
+    features = {"name": "features", "datatype": "FP32", "shape": [1, len(row)]}
+    raw = np.array(row, "<f4").tobytes()
+    return pb.ModelInferRequest(
+        **{"model_name": "flowers", "inputs": [features], "raw_input_contents": [raw], **fields}
+    )
+
+
+async def code_of(call: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    code: grpc.StatusCode = caught.value.code()
+    return code
+
+
+async def test_server_and_models_describe_themselves() -> None:
+    async with Stage().channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert (await stub.ServerLive(pb.ServerLiveRequest())).live
+        assert (await stub.ServerReady(pb.ServerReadyRequest())).ready
+        assert (await stub.ModelReady(pb.ModelReadyRequest(name="flowers", version="v1"))).ready
+        assert not (await stub.ModelReady(pb.ModelReadyRequest(name="oaks"))).ready
+        assert (await stub.ServerMetadata(pb.ServerMetadataRequest())).name == "tandem"
+        model = await stub.ModelMetadata(pb.ModelMetadataRequest(name="flowers"))
+        assert (model.versions, model.inputs[0].shape, model.outputs[0].datatype) == (["v1"], [-1, 3], "BYTES")
+        assert await code_of(stub.ModelMetadata(pb.ModelMetadataRequest(name="oaks"))) is grpc.StatusCode.NOT_FOUND
+        assert await code_of(stub.ModelStatistics(pb.ModelStatisticsRequest())) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_infer_raw_and_typed() -> None:
+    async with Stage().channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        raw = await stub.ModelInfer(asked(60, 2, 3, id="41"))
+        assert (raw.id, raw.model_version, raw.raw_output_contents[0]) == ("41", "v1", b"\x05\0\0\0large")
+        np.testing.assert_allclose(np.frombuffer(raw.raw_output_contents[1], np.float32), [0.4, 0.6], atol=1e-6)
+        features = {"name": "features", "datatype": "FP64", "shape": [1, 3], "contents": {"fp64_contents": [60, 2, 3]}}
+        typed = await stub.ModelInfer(
+            pb.ModelInferRequest(model_name="flowers", inputs=[features], outputs=[{"name": "probabilities"}])
+        )
+        assert not typed.raw_output_contents
+        np.testing.assert_allclose(typed.outputs[0].contents.fp32_contents, [0.4, 0.6], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "words"),
+    [
+        (asked(60, 2, 3, model_name="oaks"), grpc.StatusCode.NOT_FOUND, "no model 'oaks'"),
+        (asked(60, 2, 3, model_version="v9"), grpc.StatusCode.NOT_FOUND, "no version 'v9'"),
+        (asked(60, 2), grpc.StatusCode.INVALID_ARGUMENT, r"[1, 2]"),
+        (asked(60, 2, float("nan")), grpc.StatusCode.INVALID_ARGUMENT, "features[0, 2] (age): must be a finite number"),
+        (asked(60, 20, 3), grpc.StatusCode.INVALID_ARGUMENT, "must be between 0 and 10 cm"),
+        (asked(60, 2, 3, outputs=[{"name": "logits"}]), grpc.StatusCode.INVALID_ARGUMENT, "no output 'logits'"),
+        (asked(60, 2, 3, inputs=[]), grpc.StatusCode.INVALID_ARGUMENT, "0 inputs and 1 raw_input_contents"),
+        (pb.ModelInferRequest(model_name="flowers"), grpc.StatusCode.INVALID_ARGUMENT, "'features' is missing"),
+    ],
+)
+async def test_what_is_wrong_is_said(request_: pb.ModelInferRequest, code: grpc.StatusCode, words: str) -> None:
+    async with Stage().channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ModelInfer(request_, metadata=(("x-request-id", "mine"),))
+    assert caught.value.code() is code
+    assert words in (caught.value.details() or "")
+    assert ("x-request-id", "mine") in [tuple(pair) for pair in caught.value.trailing_metadata() or ()]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unavailable("Down."), grpc.StatusCode.UNAVAILABLE),
+        (Overloaded("Full."), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (DeadlineExceeded("Late."), grpc.StatusCode.DEADLINE_EXCEEDED),
+        (RuntimeError("secret"), grpc.StatusCode.INTERNAL),
+    ],
+)
+async def test_errors_follow_the_one_table(error: Exception, code: grpc.StatusCode) -> None:
+    stage = Stage()
+    stage.classifier.error = error
+    async with stage.channel() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(asked(60, 2, 3))
+    assert caught.value.code() is code
+    assert "secret" not in (caught.value.details() or "")
+    retry = [pair for pair in caught.value.trailing_metadata() or () if pair[0] == "retry-after"]
+    assert bool(retry) == bool(isinstance(error, ServingError) and error.headers())
+
+
+async def test_a_message_over_the_limit_is_refused() -> None:
+    async with Stage(max_body_bytes=2000).channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert await code_of(stub.ModelInfer(asked(*[1.0] * 600))) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_deadline_is_kept_and_reaches_the_batch() -> None:
+    stage = Stage()
+    stage.classifier.gate.clear()
+    async with stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert await code_of(stub.ModelInfer(asked(60, 2, 3), timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
+        waiting = asyncio.ensure_future(stub.ModelInfer(asked(10, 1, 0)))
+        await asyncio.sleep(0.1)
+        stage.classifier.gate.set()
+        assert (await waiting).raw_output_contents
+
+
+async def test_a_cancelled_call_leaves_its_batch_unhurt() -> None:
+    stage = Stage()
+    stage.classifier.gate.clear()
+    async with stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        calls = [stub.ModelInfer(asked(index, 1, 1)) for index in range(8)]
+        waiting = [asyncio.ensure_future(_answer(call)) for call in calls]
+        await stage.classifier.reached.wait()
+        calls[3].cancel()
+        await asyncio.sleep(0.05)
+        stage.classifier.gate.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(answers[3], asyncio.CancelledError)
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 7
+
+
+async def _answer(call: Any) -> Any:
+    return await call
+
+
+async def test_a_stream_answers_in_order_and_goes_on_after_a_bad_request() -> None:
+    async def requests() -> AsyncIterator[pb.ModelInferRequest]:
+        for index in range(50):
+            yield asked(index, 1, 1, id=str(index)) if index % 5 else asked(index, 99, 1, id=str(index))
+
+    async with Stage().channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        answers = [answer async for answer in stub.ModelStreamInfer(requests())]
+    assert [answer.infer_response.id for answer in answers] == [str(index) for index in range(50)]
+    for index, answer in enumerate(answers):
+        assert bool(answer.error_message) == (index % 5 == 0)
+        assert bool(answer.infer_response.outputs) == (index % 5 != 0)
+
+
+async def test_a_stream_that_is_left_stops() -> None:
+    stage = Stage()
+    stage.classifier.gate.clear()
+    async with stage.channel() as channel:
+        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer()
+        for _ in range(40):
+            await call.write(asked(60, 2, 3))
+        await stage.classifier.reached.wait()
+        assert stage.telemetry.active == 1
+        call.cancel()
+        while stage.telemetry.active:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.01)
+        stage.classifier.gate.set()
+
+
+async def test_fp16_comes_back_raw() -> None:
+    request = pb.ModelInferRequest(
+        model_name="images",
+        inputs=[{"name": "image", "datatype": "FP16", "shape": [1, 2]}],
+        raw_input_contents=[np.array([0.5, 2], np.float16).tobytes()],
+    )
+    async with Stage([IMAGES]).channel() as channel:
+        answer = await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert np.frombuffer(answer.raw_output_contents[0], np.float16).tolist() == [1.0, 4.0]
+
+
+async def test_health_is_that_of_what_each_service_needs() -> None:
+    stage = Stage()
+    async with stage.channel() as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+
+        async def check(service: str) -> int:
+            status: int = (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
+            return status
+
+        names = ("", "inference.GRPCInferenceService", "tandem.v1.InferenceService")
+        assert [await check(name) for name in names] == [Health.SERVING] * 3
+        assert await code_of(check("nope")) is grpc.StatusCode.NOT_FOUND
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service="tandem.v1.InferenceService"))
+        assert (await watch.read()).status == Health.SERVING
+        await stage.lose("llm")
+        assert (await watch.read()).status == Health.NOT_SERVING
+        assert [await check(name) for name in names] == [Health.NOT_SERVING, Health.SERVING, Health.NOT_SERVING]
+        unknown = stub.Watch(health_pb2.HealthCheckRequest(service="nope"))
+        assert (await unknown.read()).status == Health.SERVICE_UNKNOWN
+        listed = await stub.List(health_pb2.HealthListRequest())
+        assert listed.statuses["inference.GRPCInferenceService"].status == Health.SERVING
+
+
+async def test_a_taken_port_leaves_http_alone(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    async with stage.channel():
+        settings = stage.settings.gateway.model_copy(update={"grpc_port": stage.grpc_port})
+        second = GrpcServer(stage.dataplane, stage.telemetry, settings)
+        with caplog.at_level(logging.ERROR):
+            assert await second.start("127.0.0.1") == 0
+        await second.stop()
+    assert "TANDEM_GATEWAY__GRPC_PORT" in caplog.text
+
+
+async def test_gRPC_can_be_off() -> None:  # noqa: N802
+    stage = Stage()
+    server = GrpcServer(stage.dataplane, stage.telemetry, stage.settings.gateway.model_copy(update={"grpc_port": 0}))
+    assert await server.start("127.0.0.1") == 0
+    await server.stop()
