@@ -75,6 +75,10 @@ lock: ## pin requirements/*.in into requirements/*.txt; UPGRADE=1 for the newest
 	@$(setup) --dev
 	@$(python) -m scripts.lock $(if $(UPGRADE),--upgrade)
 
+protos: ## write the Python files of our .proto files
+	@$(setup) --dev
+	@$(python) -m scripts.protos
+
 docs: ## write docs/configuration.md from the settings
 	@$(setup)
 	$(python) -m scripts.document_settings

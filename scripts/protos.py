@@ -13,7 +13,6 @@ def generate(out: Path) -> int:
     """Write messages, their types, and the client and server stubs under the folder `out`; returns protoc's exit status."""
     from grpc_tools import protoc
 
-    # In protoc's own words "messages, types, services".
     outputs = [f"--{kind}_out={out}" for kind in ("python", "pyi", "grpc_python")]
     code: int = protoc.main(["protoc", f"--proto_path={ROOT}", *outputs, *PROTOS])
     return code
