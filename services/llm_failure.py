@@ -45,7 +45,7 @@ def sentence(error: BaseException | None, cause: str | None, device: Device | No
     text = " ".join(text.split()).strip("\"' ")
     hint = advice(text, device)
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return f"{shown.rstrip('.')}. {hint}".strip() if hint else shown
+    return f"{shown.rstrip('.!')}. {hint}".strip() if hint else shown
 
 
 def _said(error: BaseException | None) -> str:

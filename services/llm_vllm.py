@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -90,7 +91,7 @@ class VLLMEngine:
         await llm.reset_mm_cache()
         tasks = await llm.get_supported_tasks()
         with nullcontext() if self._debug else only_errors():
-            app = build_app(args, tasks, llm.model_config)
+            app = await asyncio.to_thread(build_app, args, tasks, llm.model_config)
             app.state.server = _Unstoppable()
             await init_app_state(llm, app.state, args, tasks)
         await self._stack.enter_async_context(app.router.lifespan_context(app))
