@@ -110,7 +110,9 @@ class Contract:
 
     def _in_range(self, rows: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
         if rows.size <= _FEW:
-            fit = all(low <= x <= high for row in rows.tolist() for x, (low, high) in zip(row, self._ranges, strict=True))
+            fit = all(
+                low <= x <= high for row in rows.tolist() for x, (low, high) in zip(row, self._ranges, strict=True)
+            )
             if fit:  # NaN does not
                 return rows.astype(np.float32, copy=False)
         fits = (rows >= self._low) & (rows <= self._high)
