@@ -34,6 +34,7 @@ class Server:
     def __init__(self, target: str, folder: Path, home: Path, log: Path, env: Mapping[str, str] | None = None) -> None:
         """Start `bentoml serve target` in `folder`; its output goes to `log`."""
         self.port = free_port()
+        self.grpc_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(self.port)]
@@ -42,6 +43,7 @@ class Server:
             "BENTOML_HOME": str(home),
             "BENTOML_DO_NOT_TRACK": "true",
             "PYTHONUNBUFFERED": "1",
+            "TANDEM_GATEWAY__GRPC_PORT": str(self.grpc_port),
             **(env or {}),
         }
         with log.open("wb") as output:
