@@ -22,7 +22,7 @@ class ClientGone(Exception):
 class Exchange:
     """Reads one request and sends one answer, adding the request id to it and noting the status."""
 
-    __slots__ = ("_limit", "_receive", "_send", "line", "scope", "started")
+    __slots__ = ("_receive", "_send", "body_limit", "line", "scope", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, line: AccessLine, body_limit: int) -> None:
         self.scope = scope
@@ -31,11 +31,12 @@ class Exchange:
         """Whether the head of the answer is out, after which the status cannot change."""
         self._receive = receive
         self._send = send
-        self._limit = body_limit
+        self.body_limit = body_limit
+        """Most bytes that a body may have."""
 
     async def body(self) -> bytes:
         """The request's whole body; PayloadTooLarge past the limit."""
-        return await read_body(self.scope, self._receive, self._limit)
+        return await read_body(self.scope, self._receive, self.body_limit)
 
     def header(self, name: bytes) -> str | None:
         """The first header called `name` (lower case)."""

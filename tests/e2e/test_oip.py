@@ -102,6 +102,12 @@ def test_json_and_binary_tensors_in_both_directions(server: Server, binary_in: b
     assert answer.as_numpy("probabilities")[0, 0] > 0.9
 
 
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_a_compressed_request(server: Server, algorithm: str) -> None:
+    answer = Triton(server, "http").infer(ROW, request_compression_algorithm=algorithm)
+    assert list(answer.as_numpy("label")) == [b"setosa"]
+
+
 @pytest.mark.parametrize(
     ("rows", "datatype", "name", "model", "status", "words"),
     [
@@ -140,7 +146,7 @@ async def test_no_bad_request_hurts_a_good_one(server: Server) -> None:
             return await client.infer("iris", [features])
 
         for _ in range(5):
-            answers = await asyncio.gather(*(ask(index) for index in range(64)), return_exceptions=True)
+            answers: list[Any] = await asyncio.gather(*(ask(index) for index in range(64)), return_exceptions=True)
             for index, answer in enumerate(answers):
                 if index % 2:
                     assert isinstance(answer, InferenceServerException)
@@ -224,7 +230,8 @@ def test_health_and_reflection_as_tools_use_them(server: Server) -> None:
         call = channel.unary_unary(
             f"/{service.full_name}/{method.name}", request.SerializeToString, response.FromString
         )
-        assert call(request()).name == "tandem"
+        answer: Any = call(request())
+        assert answer.name == "tandem"
 
 
 def test_grpc_listens_where_http_does(server: Server) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from services.errors import InvalidInput
+from services.gateway.oip.compression import decompressed
 from services.gateway.oip.metadata import changed_version, model_metadata, repository_index, server_metadata
 from services.gateway.oip.payloads import decode_request, encode_answer
 
@@ -94,14 +95,22 @@ class OIPRoutes:
         """`POST /v2/models/{name}/infer`: the outputs for the inputs that came."""
         spec = self._spec(exchange)
         body = await exchange.body()
-        request = decode_request(body, exchange.header(_JSON_LENGTH))
+        json_length = encoding = None
+        for name, value in exchange.scope["headers"]:
+            if name == _JSON_LENGTH:
+                json_length = value.decode("latin-1")
+            elif name == b"content-encoding":
+                encoding = value.decode("latin-1").lower()
+        if encoding is not None:
+            body = decompressed(body, encoding, exchange.body_limit)
+        request = decode_request(body, json_length)
         exchange.line.rows = next((len(array) for array in request.tensors.values() if array.ndim), 0)
         outputs = await self._dataplane.infer(spec, request.tensors, request.outputs)
-        answer, json_length = encode_answer(spec, request, outputs)
-        if json_length is None:
+        answer, head = encode_answer(spec, request, outputs)
+        if head is None:
             await exchange.json(200, answer)
         else:
-            length = ((_JSON_LENGTH, b"%d" % json_length),)
+            length = ((_JSON_LENGTH, b"%d" % head),)
             await exchange.whole(200, answer, b"application/octet-stream", length)
 
     async def _change(self, exchange: Exchange) -> tuple[str, str]:
