@@ -71,10 +71,11 @@ class Report(msgspec.Struct, frozen=True):
 class ServingState:
     """The shared folder of one run of the server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, worker: int | None = None) -> None:
+        """`worker` is the process id that `report` speaks for: this process's own."""
         self._folder = folder
         self._wanted = folder / _WANTED
-        self._report = folder / f"worker-{os.getpid()}"
+        self._report = folder / f"worker-{worker or os.getpid()}"
         self._seen: tuple[int, int] | None = None
 
     @classmethod
