@@ -181,3 +181,9 @@ class Settings(_Sources):
 def load_settings() -> Settings:
     """The settings of this process, read at the first call."""
     return Settings()
+
+
+def shared_metrics_folder() -> Path | None:
+    """Where BentoML lets all processes of a server write their metrics; None when this process is alone."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None

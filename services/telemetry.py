@@ -10,12 +10,14 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -38,9 +40,12 @@ class AccessLine(msgspec.Struct, omit_defaults=True):
 class Telemetry:
     """Counts, times and logs requests of one gateway process."""
 
-    def __init__(self, *, access_log: bool, registry: CollectorRegistry = REGISTRY) -> None:
-        """Metrics are registered in `registry`."""
+    def __init__(
+        self, *, access_log: bool, registry: CollectorRegistry = REGISTRY, shared_folder: Path | None = None
+    ) -> None:
+        """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
         self._registry = registry
+        self._folder = shared_folder
         self._requests = Counter("tandem_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._latency = Histogram(
             "tandem_request_duration_seconds", "Time to answer.", ["route"], buckets=_LATENCY_BUCKETS, registry=registry
@@ -103,14 +108,22 @@ class Telemetry:
         `served` is name and version of the models that are served, which need no counting.
         """
         self._in_flight.set(self.active)
-        try:
+        shared = self._registry
+        if self._folder is not None:
+            _forget_the_dead(self._folder)
             shared = CollectorRegistry()
-            multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        except ValueError:  # no folder: this process is alone
-            shared = self._registry
+            multiprocess.MultiProcessCollector(shared, str(self._folder))  # type: ignore[no-untyped-call]
         models = CollectorRegistry()
         models.register(_Served(served))
         return generate_latest(shared) + generate_latest(models)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of processes that are gone: a killed engine would run its last requests for ever."""
+    for file in folder.glob("gauge_*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            file.unlink(missing_ok=True)
 
 
 class _Served(Collector):

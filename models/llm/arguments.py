@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["engine_argv", "engine_environment", "served_name"]
 
+COMPACT_JSON = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""How the embedded model writes JSON by a schema: free to put spaces, so small a model may put nothing else."""
+
 
 def engine_argv(settings: EngineSettings, device: Device) -> list[str]:
     """Write vLLM's command line for `settings`. Raises EngineConfigError for a combination that cannot work."""
@@ -29,6 +32,8 @@ def engine_argv(settings: EngineSettings, device: Device) -> list[str]:
     argv.append("--enforce-eager" if eager else "--no-enforce-eager")
     if on_cpu:
         argv += ["--kv-cache-memory-bytes", str(settings.kv_cache_gib * 2**30)]
+    if is_embedded(settings):
+        argv += ["--structured-outputs-config", json.dumps(COMPACT_JSON)]
     for flag, value in _optional(settings):
         argv += [flag, value]
     if settings.tool_call_parser:

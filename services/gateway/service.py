@@ -30,7 +30,7 @@ from services.gateway.rpc.server import GrpcServer
 from services.gateway.upstream import Upstream
 from services.llm import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
-from services.settings import load_settings
+from services.settings import load_settings, shared_metrics_folder
 from services.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Gateway:
     def __init__(self) -> None:
         settings = load_settings()
         self._settings = settings.gateway
-        self._telemetry = Telemetry(access_log=settings.gateway.access_log)
+        self._telemetry = Telemetry(access_log=settings.gateway.access_log, shared_folder=shared_metrics_folder())
         self._upstreams = {
             "classifier": self._upstream("Classifier", self.classifier),
             "llm": self._upstream("language model", self.llm),

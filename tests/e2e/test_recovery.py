@@ -80,10 +80,11 @@ def test_a_killed_llm_is_answered_for_and_comes_back(server: Server, victim: str
     worker = server.worker("LLM")
     engines = [child for child in worker.children(recursive=True) if "EngineCore" in " ".join(child.cmdline())]
     assert engines
-    outcome: list[object] = []
+    assert server.metric("vllm:num_requests_running") == 0
+    outcome: list[tuple[int, bytes] | httpx.HTTPError] = []
 
     def long_stream() -> None:
-        body = {**CHAT, "stream": True, "ignore_eos": True, "max_tokens": 800}
+        body = {**CHAT, "stream": True, "ignore_eos": True, "max_tokens": 950}
         try:
             with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=30) as response:
                 outcome.append((response.status_code, response.read()))
@@ -96,7 +97,8 @@ def test_a_killed_llm_is_answered_for_and_comes_back(server: Server, victim: str
     (engines[0] if victim == "engine" else worker).kill()
     streaming.join(20)
     assert not streaming.is_alive()
-    assert b'"error"' in outcome[0][1] if isinstance(outcome[0], tuple) else outcome[0]
+    [answer] = outcome
+    assert isinstance(answer, httpx.HTTPError) or b'"error"' in answer[1], answer
 
     server.wait_for(lambda: server.http.get("/readyz").status_code == 503, 10)
     _explain_without_llm(server)

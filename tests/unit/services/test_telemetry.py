@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.telemetry import AccessLine, Telemetry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -98,3 +104,17 @@ def test_exposition_is_prometheus_text(telemetry: Telemetry) -> None:
     text = telemetry.exposition().decode()
     assert "# TYPE tandem_requests_total counter" in text
     assert 'tandem_requests_total{route="/classify",status="200"} 1.0' in text
+
+
+def test_gauges_of_dead_processes_are_forgotten(tmp_path: Path) -> None:
+    program = (
+        "from prometheus_client import Counter, Gauge\n"
+        "Gauge('running', 'd', multiprocess_mode='mostrecent').set(3)\n"
+        "Counter('done', 'd').inc(2)"
+    )
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert list(tmp_path.glob("gauge_mostrecent_*.db"))
+    text = Telemetry(access_log=False, registry=CollectorRegistry(), shared_folder=tmp_path).exposition().decode()
+    assert "done_total 2.0" in text
+    assert "running 3.0" not in text

@@ -166,3 +166,8 @@ def test_environment_on_a_gpu_leaves_threads_and_processes_to_vllm() -> None:
     environment = engine_environment(settings(), "gpu", cores=32)
     assert not {"OMP_NUM_THREADS", "VLLM_ENABLE_V1_MULTIPROCESSING"} & environment.keys()
     assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
+
+
+def test_only_the_embedded_model_is_kept_from_spaces_in_json(model: Path) -> None:
+    assert "--structured-outputs-config" in engine_argv(LLMSettings(), "cpu")
+    assert "--structured-outputs-config" not in engine_argv(LLMSettings(model=str(model)), "cpu")
