@@ -8,7 +8,6 @@ Whatever shape is declared, nothing is allocated for it before it was checked ag
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +62,12 @@ def dtype_of(name: str, datatype: str) -> np.dtype[Any]:
 
 def count_of(name: str, shape: Sequence[int]) -> int:
     """How many elements the declared `shape` of tensor `name` has; InvalidInput for a negative dimension."""
-    if any(size < 0 for size in shape):
-        raise InvalidInput(f"Tensor {name!r} has a negative dimension in its shape {list(shape)}.", param=name)
-    return math.prod(shape)
+    count = 1
+    for size in shape:
+        if size < 0:
+            raise InvalidInput(f"Tensor {name!r} has a negative dimension in its shape.", param=name)
+        count *= size
+    return count
 
 
 def shaped(name: str, array: Tensor, shape: Sequence[int]) -> Tensor:

@@ -109,6 +109,15 @@ async def test_errors_follow_the_one_table(error: Exception, code: grpc.StatusCo
     assert bool(retry) == bool(isinstance(error, ServingError) and error.headers())
 
 
+async def test_what_is_no_message_is_refused() -> None:
+    async with Stage().channel() as channel:
+        raw: Any = channel
+        whole = raw.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        assert await code_of(whole(b"\xff\xff")) is grpc.StatusCode.INVALID_ARGUMENT
+        stream = raw.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(iter([b"\xff\xff"]))
+        assert await code_of(stream.read()) is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_message_over_the_limit_is_refused() -> None:
     async with Stage(max_body_bytes=2000).channel() as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)

@@ -85,12 +85,17 @@ class OIPService:
         self, requests: AsyncIterator[pb.ModelInferRequest], call: Call
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         """An answer to each request of a stream, in order; a bad request gets its error and hurts no other."""
-        under_way: asyncio.Queue[asyncio.Task[pb.ModelStreamInferResponse] | None] = asyncio.Queue(_STREAM_DEPTH)
+        under_way: asyncio.Queue[asyncio.Future[pb.ModelStreamInferResponse] | None] = asyncio.Queue(_STREAM_DEPTH)
 
         async def take() -> None:
-            async for request in requests:
-                await under_way.put(asyncio.create_task(self._answer(request, call)))
-            await under_way.put(None)
+            try:
+                async for request in requests:
+                    await under_way.put(asyncio.create_task(self._answer(request, call)))
+                await under_way.put(None)
+            except Exception as error:  # noqa: BLE001 - a request that cannot be read ends the stream
+                failed: asyncio.Future[pb.ModelStreamInferResponse] = asyncio.get_running_loop().create_future()
+                failed.set_exception(error)
+                await under_way.put(failed)
 
         taking = asyncio.create_task(take())
         try:

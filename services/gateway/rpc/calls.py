@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from services.errors import InternalError, ServingError
+from services.errors import InternalError, InvalidInput, ServingError
 from services.gateway.request_ids import HEADER, RequestIds
 from services.telemetry import AccessLine
 
@@ -67,20 +68,22 @@ class Calls:
     def _method(self, service: ServiceDescriptor, method: MethodDescriptor, work: Work) -> Any:
         route = f"/{service.full_name}/{method.name}"
         streams = (bool(method.client_streaming), bool(method.server_streaming))
+        parse = _parser(GetMessageClass(method.input_type))
+        read = (lambda messages: _parsed(messages, parse)) if streams[0] else parse
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[streams]
-        surrounded: Any = self._streaming(route, work) if streams[1] else self._unary(route, work)
-        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-        return make(surrounded, request.FromString, response.SerializeToString)
+        surrounded: Any = self._streaming(route, read, work) if streams[1] else self._unary(route, read, work)
+        # Requests arrive unread: gRPC itself answers UNKNOWN, with a traceback in the log, for what is no message.
+        return make(surrounded, None, GetMessageClass(method.output_type).SerializeToString)
 
-    def _unary(self, route: str, work: Callable[[Any, Call], Awaitable[Message]]) -> Any:
+    def _unary(self, route: str, read: Callable[[Any], Any], work: Callable[[Any, Call], Awaitable[Message]]) -> Any:
         async def handle(request: Any, context: Context) -> Message:
             began, line = self._begin(route, context)
             try:
-                answer = await work(request, Call(context, line))
+                answer = await work(read(request), Call(context, line))
                 line.status = _OK
             except BaseException as error:  # noqa: BLE001 - every way out has its status
                 await self._fail(context, line, error)
@@ -90,11 +93,13 @@ class Calls:
 
         return handle
 
-    def _streaming(self, route: str, work: Callable[[Any, Call], AsyncIterator[Message]]) -> Any:
+    def _streaming(
+        self, route: str, read: Callable[[Any], Any], work: Callable[[Any, Call], AsyncIterator[Message]]
+    ) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Message]:
             began, line = self._begin(route, context)
             try:
-                async for answer in work(request, Call(context, line)):
+                async for answer in work(read(request), Call(context, line)):
                     yield answer
                 line.status = _OK
             except BaseException as error:  # noqa: BLE001 - every way out has its status
@@ -122,3 +127,18 @@ class Calls:
         line.error = error.kind
         trailer = ((HEADER, line.request_id), *error.headers().items())
         await context.abort(grpc.StatusCode[error.grpc_status], error.message[:_LONGEST_MESSAGE], trailer)
+
+
+def _parser(message: type[Message]) -> Callable[[bytes], Message]:
+    def parse(data: bytes) -> Message:
+        try:
+            return message.FromString(data)
+        except DecodeError:
+            raise InvalidInput(f"The request cannot be read as {message.DESCRIPTOR.full_name}.") from None
+
+    return parse
+
+
+async def _parsed(messages: AsyncIterator[bytes], parse: Callable[[bytes], Message]) -> AsyncIterator[Message]:
+    async for data in messages:
+        yield parse(data)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from services.gateway.dataplane import DataPlane
+    from services.gateway.health import Health
     from services.gateway.rpc.calls import Call, Work
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -42,13 +43,12 @@ class HealthService:
         """The status of one service. Raises RouteNotFound for an unknown one."""
         if request.service not in self._needs:
             raise RouteNotFound(f"There is no service {request.service!r}.")
-        await self._dataplane.health()
-        return self._seen(request.service)
+        return self._status(request.service, await self._dataplane.health())
 
     async def list(self, _request: health_pb2.HealthListRequest, _: Call) -> health_pb2.HealthListResponse:
         """The status of every service."""
-        await self._dataplane.health()
-        return health_pb2.HealthListResponse(statuses={name: self._seen(name) for name in self._needs})
+        health = await self._dataplane.health()
+        return health_pb2.HealthListResponse(statuses={name: self._status(name, health) for name in self._needs})
 
     async def watch(
         self, request: health_pb2.HealthCheckRequest, _: Call
@@ -70,5 +70,8 @@ class HealthService:
         needs = self._needs.get(service)
         if needs is None:
             return _Response(status=_Response.SERVICE_UNKNOWN)
-        ready = not self._closing.is_set() and all(self._dataplane.seen(name).ready for name in needs)
+        return self._status(service, {name: self._dataplane.seen(name) for name in needs})
+
+    def _status(self, service: str, health: Mapping[str, Health]) -> health_pb2.HealthCheckResponse:
+        ready = not self._closing.is_set() and all(health[name].ready for name in self._needs[service])
         return _Response(status=_Response.SERVING if ready else _Response.NOT_SERVING)
