@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def read(path: Path, wishes: Wishes) -> Draft:
     if path.suffix == ".skops":
         try:
             return draft(engine.read_skops(path, engine.is_harmless), wishes)
-        except (ValueError, OSError, KeyError) as error:
+        except (ValueError, OSError, KeyError, BadZipFile) as error:
             raise NotStored(
                 f"{path.name} is not loaded: {error}. If it is sound, load it where it was made and pass the estimator "
                 "itself to models.save.save."
