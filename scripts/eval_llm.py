@@ -153,13 +153,8 @@ def table(results: Sequence[Result], alone: tuple[int, int]) -> str:
         lines.append(
             f"| {result.task.name} | {result.asked} | {right} | {result.share:.1%} | {result.task.target:.0%} |"
         )
-    lines += [
-        "",
-        f"The same text alone and in a batch of 64: {alone[0]} of {alone[1]}.",
-        "",
-        "## What it gets wrong",
-        "",
-    ]
+    lines += ["", *schema_lines(results), f"The same text alone and in a batch of 64: {alone[0]} of {alone[1]}."]
+    lines += ["", "## What it gets wrong", ""]
     for result in results:
         faults = Counter(wrong.fault.split(" of ")[0] for wrong in result.wrong)
         counted = ", ".join(f"{count} x {fault}" for fault, count in faults.most_common()) or "nothing"

@@ -209,15 +209,46 @@ def listed_freely(
 
 
 def directing(rng: Random) -> Dialogue:
-    """A step towards explaining: short lists of features, put into clauses, since directions are hard to learn."""
-    names = rng.sample(NAMES, rng.randint(2, 6))
-    with_values = chance(rng, 0.5)
-    reasons = [Reason(name, figure(rng) if with_values else None, chance(rng, 0.5)) for name in names]
-    listed = listed_freely(rng, reasons, DIRECTIONS, LISTS)
-    answer = ", ".join(reason.clause for reason in reasons)
-    return Dialogue("copy", [{"role": "user", "content": f"Which way: {listed}"}], answer)
+    """A step towards explaining: short lists of features with a word each, said again as clauses.
+
+    Directions are slow to learn, being one word of two in a long answer that is right without them; so half of these
+    tasks put other words in their place, where guessing does not pay.
+    """
+    names = rng.sample(NAMES, rng.randint(3, 8))
+    plain = chance(rng, 0.4)
+    words = DIRECTION_WORDS if plain else LABEL_WORDS
+    values = [figure(rng) if chance(rng, 0.5) else None for _ in names] if chance(rng, 0.3) else [None] * len(names)
+    items = [(_with_value(name, value), rng.choice(words)) for name, value in zip(names, values, strict=True)]
+    given = rng.choice((", ", "; ", "\n", "\n- ", " and ")).join(
+        rng.choice(_CLAUSES).format(name, word) for name, word in items
+    )
+    kind = rng.choices(("again", "order", "one"), (0.5, 0.4, 0.1))[0]
+    if kind == "order":
+        rng.shuffle(items)
+        order = ", ".join(name for name, _ in items)
+        return _copy(
+            f"Which way in the order {order}: {given}", ", ".join(map("{0[0]} speaks {0[1]} it".format, items))
+        )
+    if kind == "one":
+        name, word = rng.choice(items)
+        return _copy(f"Which way is {name}: {given}", f"{name} speaks {word} it")
+    if plain and chance(rng, 0.5):
+        reasons = [Reason(name, value, chance(rng, 0.5)) for name, value in zip(names, values, strict=True)]
+        listed = listed_freely(rng, reasons, DIRECTIONS, LISTS)
+        return _copy(f"Which way: {listed}", ", ".join(reason.clause for reason in reasons))
+    return _copy(f"Which way: {given}", ", ".join(map("{0[0]} speaks {0[1]} it".format, items)))
 
 
+def _with_value(name: str, value: str | None) -> str:
+    return name if value is None else f"{name} ({value})"
+
+
+def _copy(asked: str, answer: str) -> Dialogue:
+    return Dialogue("copy", [{"role": "user", "content": asked}], answer)
+
+
+_CLAUSES = (*("{} speaks {} it",) * 6, "{} {}", "{}: {}")
+DIRECTION_WORDS = ("for", "against")
 DIRECTIONS = (
     ("for", "against"),
     ("for", "against"),
