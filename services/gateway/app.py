@@ -65,10 +65,8 @@ def routes(
         "/readyz": Route("GET", operations.ready),
         "/health": Route("GET", operations.health),
         "/metrics": Route("GET", operations.metrics),
-        **{
-            path: Route(method, openai.passed_through, openai_errors.error_body)
-            for path, method in PASSED_THROUGH.items()
-        },
+        **{path: Route("POST", openai.passed_through, openai_errors.error_body) for path in PASSED_THROUGH},
+        MODELS_PATH: Route("GET", openai.models, openai_errors.error_body),
         "/v2": Route("GET", oip.server, oip_errors.error_body),
         "/v2/health/live": Route("GET", oip.live, oip_errors.error_body),
         "/v2/health/ready": Route("GET", oip.ready, oip_errors.error_body),

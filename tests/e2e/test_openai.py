@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from services.gateway.openai.routes import PASSED_THROUGH
+from tests.e2e.server import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ def model(client: openai.OpenAI) -> str:
 def test_models_can_be_listed_and_retrieved(client: openai.OpenAI, model: str) -> None:
     assert model == "tandem-mini"
     assert client.models.retrieve(model).id == model
+    assert str(PROJECT) not in client.models.list().to_json()
     with pytest.raises(openai.NotFoundError, match="does not exist"):
         client.models.retrieve("no/such-model")
 

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
     from services.gateway.exchange import Exchange
 
-PASSED_THROUGH = {
-    "/v1/chat/completions": "POST",
-    "/v1/completions": "POST",
-    "/v1/responses": "POST",
-    "/v1/embeddings": "POST",
-    "/v1/models": "GET",
-    "/tokenize": "POST",
-    "/detokenize": "POST",
-}
-"""Paths that reach vLLM, and the one method each takes."""
+PASSED_THROUGH = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/tokenize",
+    "/detokenize",
+)
+"""Paths whose POST reaches vLLM."""
 
 MODELS_PATH = "/v1/models"
 _EVENT_STREAM = "text/event-stream"
@@ -57,15 +56,17 @@ class OpenAIRoutes:
         """Any path of `PASSED_THROUGH`."""
         path: str = exchange.scope["path"]
         body = await exchange.body()
-        if PASSED_THROUGH[path] == "POST":
-            self._check(body, exchange)
+        self._check(body, exchange)
         await exchange.while_connected(self._relay(exchange, path, body))
+
+    async def models(self, exchange: Exchange) -> None:
+        """`GET /v1/models`."""
+        await exchange.json(_OK, msgspec.json.encode({"object": "list", "data": await self._listed()}))
 
     async def model(self, exchange: Exchange) -> None:
         """`GET /v1/models/{name}`, which vLLM itself lacks; a hub id keeps its slash."""
         name = exchange.scope["path"].removeprefix(MODELS_PATH + "/")
-        async with self._dataplane.generate("GET", MODELS_PATH, b"", {}) as response:
-            listed = _listed(response.status, await response.read())
+        listed = await self._listed()
         found = next((model for model in listed if model.get("id") == name), None)
         if found is None:
             served = ", ".join(str(model.get("id")) for model in listed)
@@ -89,7 +90,7 @@ class OpenAIRoutes:
 
     async def _relay(self, exchange: Exchange, path: str, body: bytes) -> None:
         headers = {"content-type": "application/json", "x-request-id": exchange.line.request_id}
-        async with self._dataplane.generate(PASSED_THROUGH[path], path, body, headers) as response:
+        async with self._dataplane.generate("POST", path, body, headers) as response:
             if response.headers.get("content-type", "").startswith(_EVENT_STREAM):
                 await exchange.stream(_OK, relayed(response), _EVENT_STREAM.encode(), _NOT_CACHED)
                 return
@@ -102,11 +103,14 @@ class OpenAIRoutes:
             status, answer = normalised(response.status, answer, path)
             await exchange.json(status, answer)
 
-
-def _listed(status: int, answer: bytes) -> list[dict[str, Any]]:
-    try:
-        if status == _OK:
-            return msgspec.json.decode(answer, type=_Listing).data
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    raise Unavailable("The language model does not say what it serves.", retry_after=5)
+    async def _listed(self) -> list[dict[str, Any]]:
+        """The models as vLLM lists them, less where they lie on this machine."""
+        async with self._dataplane.generate("GET", MODELS_PATH, b"", {}) as response:
+            status, answer = response.status, await response.read()
+        try:
+            listed = msgspec.json.decode(answer, type=_Listing).data if status == _OK else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            listed = None
+        if listed is None:
+            raise Unavailable("The language model does not say what it serves.", retry_after=5)
+        return [{**model, "root": model["id"]} if "root" in model and "id" in model else model for model in listed]
