@@ -40,7 +40,7 @@ class ExplainAnswer(_Answer):
     version: str
     prediction: Prediction
     attributions: list[FeatureAttribution] = Field(description="Strongest first.")
-    method: str = Field(description="`linear`, `treeshap` or `integrated-gradients`.")
+    method: str = Field(description="`linear`, `treeshap`, `integrated-gradients` or `sampled-shapley`.")
     space: str = Field(description="Units of the figures: `log-odds`, `logit` or `probability`.")
     baseline: float
     output: float
