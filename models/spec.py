@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     """Class probabilities, shape (rows, labels), in the order of `ModelSpec.labels`; a row adds up to 1."""
 
 
+UNBOUNDED = 3.4028234663852886e38
+"""`Feature.high` where nobody has said a range, and `low` with a minus: the largest number that FP32 holds."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

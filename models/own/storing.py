@@ -17,14 +17,12 @@ from models.engines.loader import load_engine
 from models.engines.table import PREDICTION, table_tensors
 from models.errors import ModelBroken, NotStored
 from models.own.draft import sample_rows
-from models.spec import Feature, ModelSpec
+from models.spec import UNBOUNDED, Feature, ModelSpec
 
 if TYPE_CHECKING:
     from models.own.draft import Draft, Table
     from models.spec import AnyEngine, Engine, Rows, TensorEngine
 
-LARGEST = float(np.finfo(np.float32).max)
-"""Features are unbounded until somebody says otherwise, within what the tensors can hold."""
 PARITY = 1e-4
 """Most that a served probability may differ from the training library's, and a value relative to its size."""
 
@@ -95,7 +93,7 @@ def _features(table: Table, example: Rows | None) -> tuple[Feature, ...]:
         raise NotStored(f"It takes {table.width} features, each with a name of its own; named are {', '.join(names)}.")
     typical = [None] * table.width if example is None or not len(example) else np.median(example, axis=0).tolist()
     return tuple(
-        Feature(name=one, description=one, low=-LARGEST, high=LARGEST, typical=middle)
+        Feature(name=one, description=one, low=-UNBOUNDED, high=UNBOUNDED, typical=middle)
         for one, middle in zip(names, typical, strict=True)
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, Union
 
 import msgspec
 
+from models.spec import UNBOUNDED
 from services.errors import InvalidInput, ModelNotFound, ServingError
 from services.gateway.catalogue import not_served
 
@@ -115,7 +116,11 @@ class RequestDecoder(Generic[Body]):
             problem = "must be a finite number"
         elif feature and ("<=" in problem or ">=" in problem):
             problem = (
-                f"must be between {feature.low:g} and {feature.high:g}{f' {feature.unit}' if feature.unit else ''}"
+                "is too large a number"
+                if feature.high >= UNBOUNDED
+                else (
+                    f"must be between {feature.low:g} and {feature.high:g}{f' {feature.unit}' if feature.unit else ''}"
+                )
             )
         else:
             problem = _in_words(problem)
@@ -136,8 +141,8 @@ class RequestDecoder(Generic[Body]):
         return ModelNotFound(f"There is no model {model!r}. Served: {served}.", param="model")
 
     def _feature(self, data: bytes, path: str) -> Feature | None:
-        row, _, name = path.rpartition(".")
-        model = _peek(data).model if row else None
+        _, _, name = path.partition(".")
+        model = _peek(data).model if name else None
         spec = self._specs.get(model) if isinstance(model, str) else None
         return next((feature for feature in spec.features if feature.name == name), None) if spec else None
 

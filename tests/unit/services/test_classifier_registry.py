@@ -59,7 +59,9 @@ class OtherWorker:
             await asyncio.sleep(0.01)
 
 
-def make_registry(home: Path, pinned: dict[str, str] | None = None, *, keep: float = 60, patience: float = 5) -> Registry:
+def make_registry(
+    home: Path, pinned: dict[str, str] | None = None, *, keep: float = 60, patience: float = 5
+) -> Registry:
     executors = Executors.create()
     return Registry(
         ServingState(home / "run"),
@@ -227,7 +229,7 @@ async def test_a_worker_follows_what_another_was_told(home: Path) -> None:
 
 
 async def until_generation(state: ServingState, generation: int) -> None:
-    while not any(report.generation == generation for report in state.reports().values()):
+    while not any(report.generation == generation for report in state.reports().values()):  # noqa: ASYNC110 - a file
         await asyncio.sleep(0.02)
 
 

@@ -106,6 +106,11 @@ def test_exposition_is_prometheus_text(telemetry: Telemetry) -> None:
     assert 'tandem_requests_total{route="/classify",status="200"} 1.0' in text
 
 
+def test_models_that_are_served_are_told_and_forgotten(telemetry: Telemetry) -> None:
+    assert b'tandem_model_served{model="iris",version="v1"} 1.0' in telemetry.exposition([("iris", "v1")])
+    assert b"tandem_model_served{" not in telemetry.exposition()
+
+
 def test_gauges_of_dead_processes_are_forgotten(tmp_path: Path) -> None:
     program = (
         "from prometheus_client import Counter, Gauge\n"

@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 
-from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH
+from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH, Change, Generation
 from services.errors import (
     DeadlineExceeded,
     InternalError,
     InvalidInput,
+    ModelLoadFailed,
     ModelNotFound,
     Overloaded,
     ServingError,
@@ -18,7 +20,7 @@ from services.errors import (
 )
 from services.frames import decode_frame, encode_frame
 from services.gateway.backends import RemoteClassifier, RemoteLLM
-from tests.fakes import attributions_of, make_spec, probabilities_of
+from tests.fakes import attributions_of, make_listing, make_spec, probabilities_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,3 +127,29 @@ async def test_language_model_is_called_as_json_with_its_own_patience() -> None:
     llm = RemoteLLM(cast("Upstream", upstream), 12.0)
     assert await llm.call("POST", "/v1/chat/completions", b"{}") == (200, b"{}")
     assert upstream.calls == [("POST", "/v1/chat/completions", 12.0)]
+
+
+async def test_models_are_listed_and_changed_with_a_patience_of_their_own() -> None:
+    listing = make_listing(3, SPEC)
+    asked: list[bytes] = []
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        asked.append(body)
+        return 200, msgspec.json.encode(listing)
+
+    remote, upstream = classifier(answer)
+    assert await remote.listing() == listing
+    assert await remote.generation() == Generation("run", 3)
+    assert await remote.change(Change("flowers", load=True)) == listing
+    assert msgspec.json.decode(asked[-1]) == {"name": "flowers", "load": True, "version": ""}
+    assert [call[2] for call in upstream.calls] == [7.0, 7.0, 9.0]
+
+
+async def test_a_load_that_fails_keeps_its_kind() -> None:
+    said = msgspec.json.encode({"error": "It is broken.", "code": ModelLoadFailed.kind})
+    remote, _ = classifier(lambda _: (400, said))
+    with pytest.raises(ModelLoadFailed, match="It is broken"):
+        await remote.change(Change("flowers", load=True))
+    remote, _ = classifier(lambda _: (200, b"[]"))
+    with pytest.raises(InternalError):
+        await remote.listing()

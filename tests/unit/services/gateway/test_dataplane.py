@@ -6,7 +6,15 @@ import json
 import aiohttp
 import pytest
 
-from services.errors import DeadlineExceeded, InternalError, ModelNotFound, ServingError, Unavailable
+from services.classifier_routes import Change
+from services.errors import (
+    DeadlineExceeded,
+    InternalError,
+    ModelLoadFailed,
+    ModelNotFound,
+    ServingError,
+    Unavailable,
+)
 from services.gateway.dataplane import CHAT_PATH, DataPlane
 from services.gateway.health import HealthMonitor
 from services.settings import BatchingSettings, GatewaySettings, Settings
@@ -18,6 +26,7 @@ from tests.fakes import (
     FakeLLM,
     chat_answer,
     chat_events,
+    make_listing,
     make_spec,
     probabilities_of,
 )
@@ -65,6 +74,47 @@ async def test_spec_by_name() -> None:
     assert stage.dataplane.spec("trees").name == "trees"
     with pytest.raises(ModelNotFound, match=r"no model 'oaks'\. Served: flowers, trees\."):
         stage.dataplane.spec("oaks")
+
+
+async def test_models_come_and_go_on_request() -> None:
+    stage = await Stage.ready()
+    newer = make_spec(version="v2")
+    stage.classifier.lists = make_listing(1, newer, others=(SPEC,))
+    await stage.dataplane.load_model("flowers")
+    assert stage.classifier.changes == [Change("flowers", load=True)]
+    assert stage.dataplane.spec("flowers") == newer
+    assert stage.dataplane.spec("flowers", "v1") == SPEC
+    assert [one.version for one in await stage.dataplane.repository()] == ["v1", "v2"]
+    stage.classifier.lists = make_listing(2)
+    await stage.dataplane.unload_model("flowers", "v2")
+    assert stage.classifier.changes[1:] == [Change("flowers", load=False, version="v2")]
+    with pytest.raises(ModelNotFound):
+        stage.dataplane.spec("flowers")
+
+
+async def test_a_request_under_way_finishes_on_the_version_it_began_with() -> None:
+    stage = await Stage.ready()
+    stage.classifier.gate.clear()
+    first = asyncio.create_task(stage.dataplane.predict(SPEC, [ROW]))
+    await stage.classifier.reached.wait()
+    waiting = asyncio.create_task(stage.dataplane.predict(SPEC, [ROW]))
+    stage.dataplane.catalogue.apply(make_listing(1, make_spec(version="v2")))
+    stage.classifier.gate.set()
+    assert await first == await waiting == [probabilities_of(ROW)]
+    assert await stage.dataplane.predict(SPEC, [ROW]) == [probabilities_of(ROW)]
+
+
+async def test_nothing_changes_when_a_load_fails_or_the_classifier_is_down() -> None:
+    stage = await Stage.ready()
+    stage.classifier.error = ModelLoadFailed("It is broken.")
+    with pytest.raises(ModelLoadFailed):
+        await stage.dataplane.load_model("flowers")
+    assert stage.dataplane.spec("flowers") == SPEC
+    stage.dependencies["classifier"].die()
+    await stage.monitor.look()
+    for asked in (stage.dataplane.load_model("flowers"), stage.dataplane.repository()):
+        with pytest.raises(Unavailable):
+            await asked
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 11])

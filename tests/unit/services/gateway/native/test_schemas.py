@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.spec import UNBOUNDED, Feature
 from services.errors import InvalidInput, ModelNotFound, ServingError
 from services.gateway.native.schemas import RequestDecoder, RowRequest, RowsRequest, as_row
 from tests.fakes import make_spec
@@ -183,3 +184,41 @@ def test_damaged_bodies_raise_only_errors_of_ours(data: bytes, at: int, damage: 
     damaged = data[:at] + damage + data[at + len(damage) :]
     with contextlib.suppress(ServingError):
         rows_decoder()(damaged)
+
+
+OLDER = make_spec("flowers", "v0").model_copy(update={"features": make_spec().features[:2]})
+
+
+def test_a_version_that_is_named_has_its_own_features() -> None:
+    decoder: RequestDecoder[RowsRequest] = RequestDecoder(SPECS, "rows", 10, (OLDER,))
+    spec, request = decoder(body(rows=[{"height": 1, "width": 2}], version="v0"))
+    assert spec is OLDER
+    assert [as_row(row) for row in request.rows] == [(1, 2)]
+    assert decoder(body(rows=[], version="v0"))[0] is OLDER
+    assert decoder(body())[0] is SPECS[0]
+    with pytest.raises(InvalidInput) as caught:
+        decoder(body(version="v0"))
+    assert caught.value.param == "rows[0].age"
+    with pytest.raises(ModelNotFound, match="'v1' is served"):
+        decoder(body(version="v9"))
+
+
+def test_a_model_that_is_no_classifier_is_sent_elsewhere() -> None:
+    tensors = make_spec("net").model_copy(update={"labels": (), "features": ()})
+    with pytest.raises(InvalidInput, match=r"net is no classifier.*/v2/models/net/infer.*flowers, trees\."):
+        rows_decoder((*SPECS, tensors))(body(model="net"))
+    with pytest.raises(ModelNotFound, match=r"no model 'oak'. Served: none\."):
+        rows_decoder((tensors,))(body(model="oak"))
+
+
+def test_features_may_have_any_name_and_no_range() -> None:
+    names = ("sepal length (cm)", "class", "od280/od315.x", "größe")
+    features = tuple(Feature(name=name, description=name, low=-UNBOUNDED, high=UNBOUNDED) for name in names)
+    decoder = rows_decoder((make_spec("my-model.v2").model_copy(update={"features": features}),))
+    row = dict.fromkeys(names, -1e30)
+    _, request = decoder(body(model="my-model.v2", rows=[row]))
+    assert as_row(request.rows[0]) == (-1e30,) * 4
+    for value, problem in ((1e39, "too large"), ("x", "must be a number")):
+        with pytest.raises(InvalidInput, match=problem) as caught:
+            decoder(body(model="my-model.v2", rows=[{**row, "od280/od315.x": value}]))
+        assert caught.value.param == "rows[0].od280/od315.x"
