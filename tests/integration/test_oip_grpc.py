@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 import pytest
+import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
@@ -235,3 +236,12 @@ async def test_gRPC_can_be_off() -> None:  # noqa: N802
     server = GrpcServer(stage.dataplane, stage.telemetry, stage.settings.gateway.model_copy(update={"grpc_port": 0}))
     assert await server.start("127.0.0.1") == 0
     await server.stop()
+
+
+def test_it_runs_on_uvloops_loop() -> None:
+    async def scenario() -> str:
+        async with Stage().channel() as channel:
+            await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(asked(60, 2, 3))
+        return type(asyncio.get_running_loop()).__module__
+
+    assert uvloop.run(scenario()) == "uvloop"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from bentoml.exceptions import BentoMLConfigException
 
-from services.gateway.binding import check_binding
+from services.gateway.binding import check_binding, host_of
 from services.settings import Settings
 
 
@@ -17,3 +17,17 @@ def test_beyond_loopback_is_refused_with_what_to_do(host: str) -> None:
     with pytest.raises(BentoMLConfigException, match=f"listen on {host}.*TANDEM_AUTH=off"):
         check_binding(host, Settings())
     check_binding(host, Settings(auth="off"))
+
+
+@pytest.mark.parametrize(
+    ("own_url", "host"),
+    [
+        ("http://127.0.0.1:3000", "127.0.0.1"),
+        ("https://10.0.0.7:443", "10.0.0.7"),
+        ("http://localhost:3000", "0.0.0.0"),
+        ("http://::1:3000", "::1"),
+        (None, "127.0.0.1"),
+    ],
+)
+def test_grpc_listens_where_http_does(own_url: str | None, host: str) -> None:
+    assert host_of(own_url) == host
