@@ -80,7 +80,7 @@ def _spec(draft: Draft, name: str, example: Rows | None, description: str, data_
         labels=table.labels if table else (),
         inputs=inputs,
         outputs=outputs,
-        trained_at=datetime.now(UTC).replace(microsecond=0),
+        trained_at=datetime.now(UTC),
         data_source=data_source or "Not said by its owner.",
         trusted_pickle=draft.trusted_pickle,
         rows_are_independent=table is not None or draft.rows_are_independent,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -153,7 +153,7 @@ class DataPlane:
         if contract.is_classifier:
             probabilities = await self._probabilities(spec, inputs["features"], timeout)
             return {name: contract.labels(probabilities) if name == "label" else probabilities for name in wanted}
-        rows = row_count(inputs) if contract.takes_rows else self._slice
+        rows = row_count(inputs) if contract.takes_rows else 1
         answer: dict[str, Tensor] = await self._lane(spec).batcher.submit(inputs, rows, timeout)
         missing = next((name for name in wanted if name not in answer), None)
         if missing:
@@ -225,7 +225,7 @@ class DataPlane:
         lane = self._lanes.get((spec.name, spec.version))
         if lane is None:
             lane = self._lanes[spec.name, spec.version] = _Lane(
-                Contract(spec, self._max_rows), self._batcher(spec, self._limits, self._observe)
+                Contract(spec, self._max_rows), self._batcher(spec, self._observe)
             )
         return lane
 
@@ -236,10 +236,12 @@ class DataPlane:
             if not busy and not self.catalogue.holds(*key):
                 del self._lanes[key]
 
-    def _batcher(
-        self, spec: ModelSpec, limits: BatchLimits, observe: Callable[[str, int, float], None]
-    ) -> Batcher[Any, Any]:
-        """Payloads of a classifier are rows, as `ClassifierBackend.predict` takes them; else inputs by name."""
+    def _batcher(self, spec: ModelSpec, observe: Callable[[str, int, float], None]) -> Batcher[Any, Any]:
+        """Payloads of a classifier are rows, as `ClassifierBackend.predict` takes them; else inputs by name.
+
+        Where these have no rows to join, each payload counts as one row and is a batch of its own.
+        """
+        limits = self._limits if spec.batches else replace(self._limits, max_rows=1)
         call = self._classifier.predict if spec.is_classifier else self._classifier.infer
         return Batcher(
             lambda payloads: call(spec, payloads), limits, lambda rows, waited: observe(spec.name, rows, waited)

@@ -4,8 +4,10 @@ import asyncio
 import json
 
 import aiohttp
+import numpy as np
 import pytest
 
+from models.spec import TensorSpec
 from services.classifier_routes import Change
 from services.errors import (
     DeadlineExceeded,
@@ -74,6 +76,24 @@ async def test_spec_by_name() -> None:
     assert stage.dataplane.spec("trees").name == "trees"
     with pytest.raises(ModelNotFound, match=r"no model 'oaks'\. Served: flowers, trees\."):
         stage.dataplane.spec("oaks")
+
+
+@pytest.mark.parametrize(("shape", "batches"), [((-1, 2), 2), ((1, 2), 101)])
+async def test_tensors_with_rows_share_calls_and_those_without_queue_one_by_one(
+    shape: tuple[int, ...], batches: int
+) -> None:
+    stage = await Stage.ready()
+    tensor = TensorSpec(name="x", datatype="FP32", shape=shape)
+    spec = SPEC.model_copy(update={"features": (), "labels": (), "inputs": (tensor,), "outputs": (tensor,)})
+    stage.classifier.gate.clear()
+    given = [np.full((1, 2), number, np.float32) for number in range(101)]
+    asking = [asyncio.create_task(stage.dataplane.infer(spec, {"x": one})) for one in given]
+    await stage.classifier.reached.wait()
+    stage.classifier.gate.set()
+    for one, answer in zip(given, await asyncio.gather(*asking), strict=True):
+        np.testing.assert_array_equal(answer["x"], one * 2)
+    assert len(stage.classifier.inferred) >= batches
+    assert all(len(batch) == 1 for batch in stage.classifier.inferred) is (shape[0] == 1)
 
 
 async def test_models_come_and_go_on_request() -> None:
