@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from services.settings import Settings
     from services.tensors import Tensor, Tensors
 
+_CALLS_AT_ONCE = 16
+"""Of a model that takes each request in a call of its own: the hop takes them side by side."""
 CHAT_PATH = "/v1/chat/completions"
 Probabilities = list[float]
 
@@ -241,7 +243,7 @@ class DataPlane:
 
         Where these have no rows to join, each payload counts as one row and is a batch of its own.
         """
-        limits = self._limits if spec.batches else replace(self._limits, max_rows=1)
+        limits = self._limits if spec.batches else replace(self._limits, max_rows=1, max_in_flight=_CALLS_AT_ONCE)
         call = self._classifier.predict if spec.is_classifier else self._classifier.infer
         return Batcher(
             lambda payloads: call(spec, payloads), limits, lambda rows, waited: observe(spec.name, rows, waited)
