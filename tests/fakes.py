@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 
+from models.errors import BadInput
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
 from services.classifier_routes import Change, Generation, Listed, Listing
 from services.errors import NotRunning
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from models.spec import Probabilities, Rows
     from services.gateway.backends import Row, RowProbabilities
     from services.gateway.backends import Rows as RowsPayload
-    from services.tensors import Tensors
+    from services.tensors import Tensor, Tensors
 
 LLM_NAME = "fake-llm"
 
@@ -89,6 +90,25 @@ class FakeEngine:
 
     def attribute(self, row: Rows) -> Attributions:
         return attributions_of(row[0].tolist())
+
+
+def make_tensor_spec(name: str = "doubler", shape: tuple[int, ...] = (-1, 2)) -> ModelSpec:
+    """One tensor in, one out, both of `shape`."""
+    tensors = [TensorSpec(name=tensor, datatype="FP32", shape=shape) for tensor in ("x", "y")]
+    changes = {"features": (), "labels": (), "inputs": tuple(tensors[:1]), "outputs": tuple(tensors[1:])}
+    return make_spec(name).model_copy(update=changes)
+
+
+class FakeTensorEngine:
+    """A `TensorEngine` that doubles its input and refuses negative numbers."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+
+    def infer(self, tensors: Tensors) -> dict[str, Tensor]:
+        if (tensors["x"] < 0).any():
+            raise BadInput("No negative numbers.")
+        return {"y": tensors["x"] * 2}
 
 
 class FakeClassifier:

@@ -3,17 +3,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 
 from services.classifier_hop import HopApp
-from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH
+from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
 from services.engine_runner import EngineRunner, Executors
-from services.errors import ModelNotFound
+from services.errors import ModelLoadFailed, ModelNotFound
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
 from tests.asgi import Client, no_fallback
-from tests.fakes import FakeEngine, make_spec
+from tests.fakes import FakeEngine, FakeTensorEngine, make_listing, make_spec, make_tensor_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,18 @@ class FakeRegistry:
 
     def __init__(self, *runners: EngineRunner) -> None:
         self._runners = {runner.spec.name: runner for runner in runners}
+        self.changes: list[tuple[str, str, str]] = []
+
+    async def load(self, name: str, version: str) -> None:
+        if name not in self._runners:
+            raise ModelLoadFailed(f"{name} is broken.")
+        self.changes.append(("load", name, version))
+
+    async def unload(self, name: str, version: str) -> None:
+        self.changes.append(("unload", name, version))
+
+    async def listing(self) -> Listing:
+        return make_listing(len(self.changes), *(runner.spec for runner in self._runners.values()))
 
     def runner(self, name: str, version: str = "") -> EngineRunner:
         runner = self._runners.get(name)
@@ -46,13 +59,17 @@ class FakeRegistry:
 
 
 @pytest.fixture
-def app() -> Iterator[HopApp]:
+def registry() -> Iterator[FakeRegistry]:
     executors = Executors.create()
-    flowers, broken = FakeEngine(make_spec()), BrokenEngine(make_spec("broken"))
-    registry = FakeRegistry(EngineRunner(flowers, executors), EngineRunner(broken, executors))
-    yield HopApp(cast("Registry", registry), no_fallback)
+    engines = (FakeEngine(make_spec()), BrokenEngine(make_spec("broken")), FakeTensorEngine(make_tensor_spec()))
+    yield FakeRegistry(*(EngineRunner(engine, executors) for engine in engines))
     for executor in (executors.predict, executors.attribute):
         executor.shutdown()
+
+
+@pytest.fixture
+def app(registry: FakeRegistry) -> HopApp:
+    return HopApp(cast("Registry", registry), no_fallback)
 
 
 async def post(app: HopApp, path: str, body: bytes) -> Client:
@@ -102,6 +119,49 @@ async def test_errors_come_back_as_json(app: HopApp, path: str, body: bytes, sta
     client = await post(app, path, body)
     assert client.status == status
     assert "secret" not in json.loads(client.pieces[0])["error"]
+
+
+async def test_named_tensors_go_in_and_out(app: HopApp) -> None:
+    for values in (ROWS, ROWS[:0]):
+        client = await post(app, INFER_PATH, encode_frame("doubler", "v1", {"x": values}))
+        assert client.status == 200
+        np.testing.assert_array_equal(decode_frame(b"".join(client.pieces))[1]["y"], values * 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "tensors", "words"),
+    [
+        (INFER_PATH, "doubler", {"x": -ROWS}, "No negative numbers."),
+        (INFER_PATH, "flowers", {"features": ROWS}, "flowers is a classifier"),
+        (PREDICT_PATH, "doubler", {"features": ROWS}, "doubler is no classifier"),
+        (ATTRIBUTE_PATH, "doubler", {"features": ROWS[:1]}, "doubler is no classifier"),
+    ],
+)
+async def test_what_a_model_does_not_take_is_the_callers_mistake(
+    app: HopApp, path: str, model: str, tensors: dict[str, Any], words: str
+) -> None:
+    client = await post(app, path, encode_frame(model, "v1", tensors))
+    assert client.status == 400
+    assert words in json.loads(client.pieces[0])["error"]
+
+
+async def test_models_are_listed_and_changed(app: HopApp, registry: FakeRegistry) -> None:
+    client = Client()
+    await client.ask(app, "GET", MODELS_PATH)
+    assert msgspec.json.decode(client.pieces[0], type=Listing).generation == 0
+    for change in (Change("flowers", load=True, version="v2"), Change("flowers", load=False)):
+        client = await post(app, MODELS_PATH, msgspec.json.encode(change))
+    assert registry.changes == [("load", "flowers", "v2"), ("unload", "flowers", "")]
+    assert msgspec.json.decode(client.pieces[0], type=Listing).generation == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b'{"name": "oaks", "load": true}', "model_load_failed"), (b'{"name": 1}', "invalid_input")]
+)
+async def test_a_change_that_cannot_be_made_says_why(app: HopApp, body: bytes, code: str) -> None:
+    client = await post(app, MODELS_PATH, body)
+    assert client.status == 400
+    assert json.loads(client.pieces[0])["code"] == code
 
 
 async def test_other_paths_are_bentomls(app: HopApp) -> None:
