@@ -37,6 +37,8 @@ class Peer:
     start_timeout: float = 90.0
     engine: str = "sklearn"
     """`sklearn` or `bare`: see `peers/shared/iris_model.py`."""
+    queue_delay_us: int = 0
+    """Microseconds that Triton may wait for a batch to fill; pytriton's default is none."""
     warm_seconds: float = 2.0
     fixed_answer: bool = False
     """Whether it answers the same bytes whatever it is asked."""
@@ -97,6 +99,7 @@ def peer_command(*argv: str, interpreter: str | None = None) -> Callable[[Peer],
             "BENTOML_DO_NOT_TRACK": "True",
             "RAY_USAGE_STATS_ENABLED": "0",
             "BENCH_ENGINE": peer.engine,
+            "BENCH_QUEUE_DELAY_US": str(peer.queue_delay_us),
             # As Tandem does: threads help no model this small, and spin on the other core.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
@@ -128,6 +131,15 @@ PEERS_BY_NAME = {
             ("nvidia-pytriton", "tritonclient"),
         ),
         Peer(
+            "triton-delay",
+            "Triton (pytriton), 1 ms delay",
+            3480,
+            peer_command(*_FOLDER, interpreter=environments.DEBIAN_PYTHON),
+            "v2",
+            ("nvidia-pytriton",),
+            queue_delay_us=1000,
+        ),
+        Peer(
             "raw",
             "uvicorn echo (floor)",
             3474,
@@ -148,7 +160,7 @@ PEERS_BY_NAME = {
 }
 """Everyone, the target first."""
 
-DEFAULT = ("bentoml", "fastapi", "fastapi-bare", "litserve", "mlserver", "triton", "raw")
+DEFAULT = ("bentoml", "fastapi", "fastapi-bare", "litserve", "mlserver", "triton", "triton-delay", "tandem-v2", "raw")
 
 
 def select(choice: str) -> list[Peer]:

@@ -1,5 +1,6 @@
 """Triton Inference Server through pytriton: its Python backend with dynamic batching, v2 REST."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def main() -> None:
             ],
             config=ModelConfig(
                 max_batch_size=1024,
-                batcher=DynamicBatcher(max_queue_delay_microseconds=1000),
+                batcher=DynamicBatcher(max_queue_delay_microseconds=int(os.environ.get("BENCH_QUEUE_DELAY_US", "0"))),
             ),
         )
         server.serve()
