@@ -125,6 +125,13 @@ class ConnectionPool:
             connection.close()
         return answer
 
+    def forget_dead(self) -> bool:
+        """Drop the idle connections that the other end has closed; whether there were any."""
+        alive = [connection for connection in self._idle if connection.reusable]
+        found = len(alive) < len(self._idle)
+        self._idle = deque(alive)
+        return found
+
     def close(self) -> None:
         """Drop every idle connection."""
         while self._idle:

@@ -50,6 +50,7 @@ class Upstream:
             socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
         )
         self._waiting: set[asyncio.Timeout] = set()
+        self._gone = False
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -72,7 +73,8 @@ class Upstream:
         Raises NotRunning when its process is gone, after everybody who waits for it has heard so; Unavailable when it
         does not answer in time.
         """
-        lost = False
+        # A connection that was looked over moments ago and is closed now tells of a death as well as one that breaks.
+        lost = self._probed.forget_dead() or self._gone
         try:
             async with asyncio.timeout(self._probe_timeout):
                 try:
@@ -86,7 +88,9 @@ class Upstream:
         except OSError:
             pass
         else:
+            self._gone = False
             return body
+        self._gone = True
         self._give_up_waiting()
         raise NotRunning(f"The {self.name} is not running.")
 

@@ -311,7 +311,10 @@ async def test_probes_share_one_connection(path: Path) -> None:
 
 
 @both
-async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accepts(path: Path, ask: Ask) -> None:
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accepts(
+    path: Path, ask: Ask, noticed: bool
+) -> None:
     writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -328,6 +331,8 @@ async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accept
             worker.close()
             for writer in writers:
                 writer.transport.abort()
+            if noticed:  # the kept connection was seen to end before anybody used it again
+                await asyncio.sleep(0.05)
             waiting = asyncio.create_task(ask(upstream))
             began = time.perf_counter()
             with pytest.raises(NotRunning):
@@ -335,6 +340,8 @@ async def test_everybody_hears_when_the_process_is_gone_though_its_socket_accept
             with pytest.raises(NotRunning, match="The model is not running"):
                 await waiting
             assert time.perf_counter() - began < 5 * PROBE_TIMEOUT
+            with pytest.raises(NotRunning):
+                await upstream.probe()
 
 
 async def test_stream_hands_on_pieces_as_they_come(path: Path) -> None:
