@@ -102,7 +102,9 @@ def find(name: str, version: str | None = None, *, folder: Path | None = None) -
         if (path / SPEC_FILE).is_file():
             return _read(path), path
     tag = name if version is None else f"{name}:{version}"
-    raise ModelMissing(f"Model {tag!r} is not in the model store; `make train` makes the ones that ship with Tandem.")
+    raise ModelMissing(
+        f"Model {tag!r} is not in the model store; `make train` makes those that ship with Tandem, `make model-add` adds yours."
+    )
 
 
 def load(name: str, version: str | None = None, *, threads: int = 1, folder: Path | None = None) -> AnyEngine:

@@ -12,26 +12,25 @@ import contextlib
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from models import store
 from models.errors import ModelError, ModelMissing
 from services.classifier_routes import Listed, Listing, StoredModel
+from services.engine_shelf import EngineShelf
 from services.errors import ModelLoadFailed, ModelNotFound, Unavailable
 from services.serving_state import Report, Wanted, WantedModel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 
     from models.spec import AnyEngine, ModelSpec
     from services.engine_runner import EngineRunner
     from services.serving_state import ServingState
 
     Key = tuple[str, str]
-
-T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 logger = logging.getLogger("tandem.classifier")
@@ -62,17 +61,12 @@ class Registry:
 
         """
         self._state = state
-        self._make_runner = make_runner
+        self._shelf = EngineShelf(make_runner, threads=threads, keep_seconds=keep_seconds)
         self._pinned = pinned
-        self._threads = threads
-        self._keep_seconds = keep_seconds
         self._patience = patience
         self._loader = ThreadPoolExecutor(1, "load")
-        self._runners: dict[Key, EngineRunner] = {}
-        self._failures: dict[Key, str] = {}
-        self._leaving: dict[Key, float] = {}
         self._applying = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._wanted = self._begin()
 
     def runner(self, name: str, version: str = "") -> EngineRunner:
@@ -80,7 +74,7 @@ class Registry:
         if not version:
             model = self._wanted.models.get(name)
             version = model.default if model else ""
-        runner = self._runners.get((name, version))
+        runner = self._shelf.get((name, version))
         if runner is None:
             raise ModelNotFound(f"The Classifier has no model {name!r} of version {version!r}.", param="model")
         return runner
@@ -89,31 +83,29 @@ class Registry:
     def served(self) -> tuple[ModelSpec, ...]:
         """The specs of everything that is served."""
         models = self._wanted.models.items()
-        keys = [(name, version) for name, model in models for version in model.versions]
-        return tuple(self._runners[key].spec for key in keys if key in self._runners)
+        runners = [self._shelf.get((name, version)) for name, model in models for version in model.versions]
+        return tuple(runner.spec for runner in runners if runner is not None)
 
     async def warm_up(self) -> None:
         """Get everything that is served ready for explanations."""
         for spec in self.served:
-            await self.runner(spec.name, spec.version).warm_up()
+            await _warm_up(self.runner(spec.name, spec.version))
 
     def status(self) -> dict[str, object]:
         """What the gateway hears at each of its looks."""
-        models = {
-            name: model.default for name, model in self._wanted.models.items() if (name, model.default) in self._runners
-        }
+        wanted = self._wanted.models.items()
+        models = {name: model.default for name, model in wanted if self._shelf.get((name, model.default)) is not None}
         return {"state": "ready", "models": models, "run": self._state.run, "generation": self._wanted.generation}
 
     def start(self) -> None:
         """Begin to follow what is wanted; needs a running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._in_background(self._follow())
 
     async def stop(self) -> None:
         """Follow no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._state.leave()
 
@@ -127,7 +119,7 @@ class Registry:
         ]
         keys = {(spec.name, spec.version) for spec in self.served}
         rest = [
-            StoredModel(spec.name, spec.version, self._failures.get((spec.name, spec.version), "It is not loaded."))
+            StoredModel(spec.name, spec.version, self._shelf.failure((spec.name, spec.version)) or "It is not loaded.")
             for spec in stored
             if (spec.name, spec.version) not in keys
         ]
@@ -149,7 +141,7 @@ class Registry:
             wanted = self._wanted
             spec = await self._find(name, version or self._pinned.get(name))
             model = wanted.models.get(name)
-            if model is None or spec.version not in model.versions or (name, spec.version) not in self._runners:
+            if model is None or spec.version not in model.versions or self._shelf.get((name, spec.version)) is None:
                 await self._stage(wanted.staging(name, spec.version))
             replaced = model.default if model and not version else None
             kept = [one for one in (model.versions if model else ()) if one != replaced]
@@ -179,8 +171,8 @@ class Registry:
                 time.sleep(_POLL_SECONDS)
         wanted = wanted or Wanted(0, {})
         while True:  # what is wanted may change while this worker loads
-            self._load_all(wanted)
-            self._state.report(self._said(wanted))
+            self._shelf.load(wanted.all())
+            self._state.report(Report(wanted.generation, self._shelf.failures()))
             if not self._state.changed():
                 return wanted
             wanted = self._state.read() or wanted
@@ -193,43 +185,27 @@ class Registry:
                     wanted = self._state.read()
                     if wanted is not None and wanted.generation != self._wanted.generation:
                         await self._apply(wanted)
-                self._let_go()
+                self._shelf.let_go()
             except Exception:
                 logger.exception("What is to be served cannot be followed")
 
     async def _apply(self, wanted: Wanted) -> None:
         async with self._applying:
-            for key in wanted.all():
-                self._leaving.pop(key, None)
-            await self._in_thread(lambda: self._load_all(wanted))
+            before = self._wanted.all()
+            self._shelf.want(wanted.all() | before)
+            # What could not be loaded before is tried again when somebody asks for it, not at every change.
+            missing = wanted.all() - before | ({wanted.staged} if wanted.staged else set())
+            loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._shelf.load, missing)
             self._wanted = wanted
-            now = time.monotonic()
-            for key in self._runners.keys() - wanted.all():
-                self._leaving.setdefault(key, now + self._keep_seconds)
-            self._state.report(self._said(wanted))
+            self._shelf.want(wanted.all())
+            self._state.report(Report(wanted.generation, self._shelf.failures()))
+        for runner in loaded:
+            self._in_background(_warm_up(runner))
 
-    def _load_all(self, wanted: Wanted) -> None:
-        for key in wanted.all() - self._runners.keys():
-            try:
-                runner = self._make_runner(store.load(*key, threads=self._threads))
-            except Exception as error:
-                self._failures[key] = str(error)
-                logger.error("%s", error)  # noqa: TRY400 - one line
-                if not isinstance(error, ModelError):
-                    logger.debug("It raised", exc_info=error)
-            else:
-                self._failures.pop(key, None)
-                self._runners[key] = runner
-
-    def _let_go(self) -> None:
-        now = time.monotonic()
-        for key in [key for key, until in self._leaving.items() if until <= now]:
-            del self._leaving[key]
-            self._runners.pop(key, None)
-
-    def _said(self, wanted: Wanted) -> Report:
-        failures = {f"{name}:{version}": reason for (name, version), reason in self._failures.items()}
-        return Report(wanted.generation, failures)
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @contextlib.asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
@@ -259,9 +235,8 @@ class Registry:
         before = self._wanted
         assert wanted.staged is not None
         key = wanted.staged
-        self._failures.pop(key, None)
         await self._apply(wanted)
-        reason = self._failures.get(key)
+        reason = self._shelf.failure(key)
         if reason is None:
             self._state.write(wanted)
             reason = await self._others(wanted.generation, key)
@@ -273,7 +248,8 @@ class Registry:
 
     async def _commit(self, name: str, versions: Iterable[str]) -> None:
         """Serve these versions of a model, the newest or pinned one under its bare name, in every worker."""
-        specs = [self._runners[name, version].spec for version in set(versions) if (name, version) in self._runners]
+        runners = [self._shelf.get((name, version)) for version in set(versions)]
+        specs = [runner.spec for runner in runners if runner is not None]
         ordered = [
             spec.version for spec in sorted(specs, key=lambda spec: (spec.trained_at, spec.version), reverse=True)
         ]
@@ -301,5 +277,10 @@ class Registry:
         failures = [report.failures.get(":".join(key)) for report in reports.values()] if key else []
         return next((reason for reason in failures if reason), None)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._loader, work)
+
+async def _warm_up(runner: EngineRunner) -> None:
+    """Get a model ready for explanations; one that fails at it still predicts."""
+    try:
+        await runner.warm_up()
+    except Exception:
+        logger.exception("%s:%s cannot be explained", runner.spec.name, runner.spec.version)

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.errors", "services.runtime", "services.settings", "services.classifier_routes"),
     ("services.tensors", "services.serving_state"),
     ("services.asgi", "services.frames", "services.telemetry", "services.bentoml_patches", "services.engine_runner"),
+    ("services.engine_shelf",),
     ("services.classifier*", "services.llm*"),
     ("services.gateway.batching", "services.gateway.hop", "services.gateway.sse", "services.gateway.binding"),
     (
