@@ -8,7 +8,6 @@ under them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from models import store
-from models.errors import ModelError, ModelMissing
+from services.classifier_changes import ModelChanges
 from services.classifier_routes import Listed, Listing, StoredModel
 from services.engine_shelf import EngineShelf
-from services.errors import ModelLoadFailed, ModelNotFound, Unavailable
+from services.errors import ModelNotFound
 from services.serving_state import Report, Wanted, WantedModel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from models.spec import AnyEngine, ModelSpec
     from services.engine_runner import EngineRunner
@@ -67,12 +66,14 @@ class Registry:
         self._loader = ThreadPoolExecutor(1, "load")
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wanted = self._begin()
+        self._changes = ModelChanges(self, state, self._shelf, pinned=pinned, patience=patience)
+        self.wanted = self._begin()
+        """What this worker has come to."""
 
     def runner(self, name: str, version: str = "") -> EngineRunner:
         """What runs a model; without a version the one that its name stands for. Raises ModelNotFound."""
         if not version:
-            model = self._wanted.models.get(name)
+            model = self.wanted.models.get(name)
             version = model.default if model else ""
         runner = self._shelf.get((name, version))
         if runner is None:
@@ -82,7 +83,7 @@ class Registry:
     @property
     def served(self) -> tuple[ModelSpec, ...]:
         """The specs of everything that is served."""
-        models = self._wanted.models.items()
+        models = self.wanted.models.items()
         runners = [self._shelf.get((name, version)) for name, model in models for version in model.versions]
         return tuple(runner.spec for runner in runners if runner is not None)
 
@@ -93,9 +94,9 @@ class Registry:
 
     def status(self) -> dict[str, object]:
         """What the gateway hears at each of its looks."""
-        wanted = self._wanted.models.items()
+        wanted = self.wanted.models.items()
         models = {name: model.default for name, model in wanted if self._shelf.get((name, model.default)) is not None}
-        return {"state": "ready", "models": models, "run": self._state.run, "generation": self._wanted.generation}
+        return {"state": "ready", "models": models, "run": self._state.run, "generation": self.wanted.generation}
 
     def start(self) -> None:
         """Begin to follow what is wanted; needs a running loop."""
@@ -112,7 +113,7 @@ class Registry:
     async def listing(self) -> Listing:
         """What is served, with specs, and what else the store holds."""
         stored = await asyncio.to_thread(store.list_specs, all_versions=True)
-        wanted = self._wanted.models
+        wanted = self.wanted.models
         served = [
             Listed(msgspec.Raw(spec.model_dump_json().encode()), default=wanted[spec.name].default == spec.version)
             for spec in self.served
@@ -123,59 +124,48 @@ class Registry:
             for spec in stored
             if (spec.name, spec.version) not in keys
         ]
-        return Listing(self._state.run, self._wanted.generation, served, rest)
+        return Listing(self._state.run, self.wanted.generation, served, rest)
 
     async def load(self, name: str, version: str = "") -> None:
-        """Serve one more version everywhere, once every worker has it.
-
-        Without a version the pinned or newest one, and it replaces the one that the name stood for. With a version, that
-        one is served beside the others. Returns when every worker serves it.
-
-        Raises:
-            ModelNotFound: the store has no such model or version.
-            ModelLoadFailed: it cannot be loaded; everything stays as it was.
-            Unavailable: another change is under way for too long.
-
-        """
-        async with self._changing():
-            wanted = self._wanted
-            spec = await self._find(name, version or self._pinned.get(name))
-            model = wanted.models.get(name)
-            if model is None or spec.version not in model.versions or self._shelf.get((name, spec.version)) is None:
-                await self._stage(wanted.staging(name, spec.version))
-            replaced = model.default if model and not version else None
-            kept = [one for one in (model.versions if model else ()) if one != replaced]
-            await self._commit(name, [*kept, spec.version])
+        """See `ModelChanges.load`."""
+        await self._changes.load(name, version)
 
     async def unload(self, name: str, version: str = "") -> None:
-        """Serve a model no more, or one version of it. Raises ModelNotFound when it is not served."""
-        async with self._changing():
-            model = self._wanted.models.get(name)
-            if model is None or (version and version not in model.versions):
-                raise ModelNotFound(
-                    f"{name}{f' of version {version}' if version else ''} is not loaded.", param="model"
-                )
-            await self._commit(name, [one for one in model.versions if version and one != version])
+        """See `ModelChanges.unload`."""
+        await self._changes.unload(name, version)
 
     def _begin(self) -> Wanted:
+        try:
+            wanted = self._agree()
+            while True:  # what is wanted may change while this worker loads
+                self._shelf.load(wanted.all())
+                self._state.report(Report(wanted.generation, self._shelf.failures()))
+                if not self._state.changed():
+                    return wanted
+                wanted = self._state.read() or wanted
+        except OSError as error:
+            logger.error("What is served cannot change while the server runs: %s", error)  # noqa: TRY400 - one line
+            wanted = self._at_start()
+            self._shelf.load(wanted.all())
+            return wanted
+
+    def _agree(self) -> Wanted:
+        """What the workers that started before agreed on; the first of them says it."""
         deadline = time.monotonic() + self._patience
         wanted = self._state.read()
         while wanted is None and time.monotonic() < deadline:
             with self._state.lock() as mine:
                 wanted = self._state.read()
                 if wanted is None and mine:
-                    specs = store.list_pinned(self._pinned)
-                    wanted = Wanted(1, {spec.name: WantedModel(spec.version, (spec.version,)) for spec in specs})
+                    wanted = self._at_start()
                     self._state.write(wanted)
             if wanted is None:
                 time.sleep(_POLL_SECONDS)
-        wanted = wanted or Wanted(0, {})
-        while True:  # what is wanted may change while this worker loads
-            self._shelf.load(wanted.all())
-            self._state.report(Report(wanted.generation, self._shelf.failures()))
-            if not self._state.changed():
-                return wanted
-            wanted = self._state.read() or wanted
+        return wanted or self._at_start()
+
+    def _at_start(self) -> Wanted:
+        specs = store.list_pinned(self._pinned)
+        return Wanted(1, {spec.name: WantedModel(spec.version, (spec.version,)) for spec in specs})
 
     async def _follow(self) -> None:
         while True:
@@ -183,20 +173,23 @@ class Registry:
             try:
                 if self._state.changed():
                     wanted = self._state.read()
-                    if wanted is not None and wanted.generation != self._wanted.generation:
-                        await self._apply(wanted)
+                    if wanted is not None and wanted.generation != self.wanted.generation:
+                        await self.apply(wanted)
                 self._shelf.let_go()
             except Exception:
                 logger.exception("What is to be served cannot be followed")
 
-    async def _apply(self, wanted: Wanted) -> None:
+    async def apply(self, wanted: Wanted) -> None:
+        """Hold and serve exactly this, and report it to the other workers."""
         async with self._applying:
-            before = self._wanted.all()
+            if wanted.generation < self.wanted.generation:
+                return  # read from the file before a newer one was applied
+            before = self.wanted.all()
             self._shelf.want(wanted.all() | before)
             # What could not be loaded before is tried again when somebody asks for it, not at every change.
             missing = wanted.all() - before | ({wanted.staged} if wanted.staged else set())
             loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._shelf.load, missing)
-            self._wanted = wanted
+            self.wanted = wanted
             self._shelf.want(wanted.all())
             self._state.report(Report(wanted.generation, self._shelf.failures()))
         for runner in loaded:
@@ -206,76 +199,6 @@ class Registry:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    @contextlib.asynccontextmanager
-    async def _changing(self) -> AsyncIterator[None]:
-        """Nobody else changes what is wanted meanwhile, in any worker, and this worker has followed all that was."""
-        deadline = time.monotonic() + self._patience
-        while time.monotonic() < deadline:
-            with self._state.lock() as mine:
-                if mine:
-                    wanted = self._state.read()
-                    if wanted is not None and wanted.generation != self._wanted.generation:
-                        await self._apply(wanted)
-                    yield
-                    return
-            await asyncio.sleep(_POLL_SECONDS)
-        raise Unavailable("Another model is being loaded. Try again shortly.", retry_after=5)
-
-    async def _find(self, name: str, version: str | None) -> ModelSpec:
-        try:
-            return (await asyncio.to_thread(store.find, name, version))[0]
-        except ModelMissing as error:
-            raise ModelNotFound(str(error), param="model") from None
-        except ModelError as error:
-            raise ModelLoadFailed(str(error), param="model") from None
-
-    async def _stage(self, wanted: Wanted) -> None:
-        """Let every worker load what is staged, this one first."""
-        before = self._wanted
-        assert wanted.staged is not None
-        key = wanted.staged
-        await self._apply(wanted)
-        reason = self._shelf.failure(key)
-        if reason is None:
-            self._state.write(wanted)
-            reason = await self._others(wanted.generation, key)
-        if reason is not None:
-            restored = Wanted(wanted.generation + 1, before.models)
-            self._state.write(restored)
-            await self._apply(restored)
-            raise ModelLoadFailed(reason, param="model")
-
-    async def _commit(self, name: str, versions: Iterable[str]) -> None:
-        """Serve these versions of a model, the newest or pinned one under its bare name, in every worker."""
-        runners = [self._shelf.get((name, version)) for version in set(versions)]
-        specs = [runner.spec for runner in runners if runner is not None]
-        ordered = [
-            spec.version for spec in sorted(specs, key=lambda spec: (spec.trained_at, spec.version), reverse=True)
-        ]
-        pinned = self._pinned.get(name)
-        default = pinned if pinned in ordered else ordered[0] if ordered else None
-        model = WantedModel(default, tuple(ordered)) if default else None
-        if model == self._wanted.models.get(name):
-            return
-        wanted = self._wanted.serving(name, model)
-        self._state.write(wanted)
-        await self._apply(wanted)
-        await self._others(wanted.generation, None)
-
-    async def _others(self, generation: int, key: Key | None) -> str | None:
-        """Wait until every live worker has come to `generation`; why one of them could not load `key`."""
-        deadline = time.monotonic() + self._patience
-        while True:
-            reports = self._state.reports()
-            late = [pid for pid, report in reports.items() if report.generation < generation]
-            if not late:
-                break
-            if time.monotonic() > deadline:
-                return f"{len(late)} of {len(reports)} workers did not load it in {self._patience:g} s."
-            await asyncio.sleep(_POLL_SECONDS / 4)
-        failures = [report.failures.get(":".join(key)) for report in reports.values()] if key else []
-        return next((reason for reason in failures if reason), None)
 
 
 async def _warm_up(runner: EngineRunner) -> None:

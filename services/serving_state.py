@@ -147,7 +147,7 @@ class ServingState:
     def _stamp(self) -> tuple[int, int] | None:
         try:
             status = self._wanted.stat()
-        except FileNotFoundError:
+        except OSError:
             return None
         return status.st_mtime_ns, status.st_ino
 

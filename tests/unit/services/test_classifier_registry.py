@@ -240,6 +240,15 @@ async def test_one_change_at_a_time(home: Path) -> None:
         await registry.load("toy")
 
 
+async def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(home: Path) -> None:
+    old = put(1)
+    (home / "run").write_text("not a folder")
+    registry = make_registry(home)
+    assert served(registry) == {"toy": old.version}
+    with pytest.raises(Unavailable, match="cannot be changed"):
+        await registry.load("toy")
+
+
 async def test_concurrent_loads_all_come_true(home: Path) -> None:
     registry = make_registry(home)
     names = [put(1, name=f"toy{index}").name for index in range(4)]
