@@ -20,6 +20,8 @@ logger = logging.getLogger("tandem.gateway")
 
 
 _LOOK_SECONDS = 0.2
+SETTLE_SECONDS = 2 * _LOOK_SECONDS
+"""How long after a change the other gateway processes may not have heard of it yet."""
 
 
 class Source(Protocol):

@@ -18,7 +18,7 @@ from models.llm.prompts import EXPLAIN_DECODING, explain_messages
 from services.classifier_routes import Change
 from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
-from services.gateway.catalogue import Catalogue
+from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.contract import Contract
 from services.gateway.sse import text_of
 from services.gateway.stacking import row_count
@@ -84,6 +84,7 @@ class DataPlane:
         self._timeout = settings.gateway.request_timeout
         self._slice = settings.batching.max_rows
         self._max_rows = settings.gateway.max_rows
+        self._shares_port = settings.gateway.workers > 1
         self._limits = BatchLimits(
             settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
         )
@@ -222,6 +223,8 @@ class DataPlane:
         """The one way in which what is served changes on request."""
         self._health.require("classifier")
         self.catalogue.apply(await self._classifier.change(change))
+        if self._shares_port:  # the caller's next request may reach another process
+            await asyncio.sleep(SETTLE_SECONDS)
 
     def _lane(self, spec: ModelSpec) -> _Lane:
         lane = self._lanes.get((spec.name, spec.version))
