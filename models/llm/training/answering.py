@@ -63,22 +63,36 @@ def elsewhere(rng: Random) -> Dialogue:
 
 
 def _stranger(rng: Random) -> str:
-    return rng.choice(strangers.FRAMES).format(
-        subject=rng.choice(words.SUBJECTS),
-        subject2=rng.choice(words.SUBJECTS),
-        country=rng.choice(words.COUNTRIES),
-        country2=rng.choice(words.COUNTRIES),
-        person=rng.choice(words.PEOPLE),
-        person2=rng.choice(words.PEOPLE),
+    if chance(rng, 0.3):
+        text = f"{rng.choice(strangers.LEADS)} {rng.choice(strangers.WORKS)} {rng.choice(strangers.LINKS)} {{subject}}"
+    else:
+        text = rng.choice(strangers.FRAMES)
+    return text.format(
+        subject=_subject(rng, words.SUBJECTS),
+        subject2=_subject(rng, words.SUBJECTS),
+        country=_subject(rng, words.COUNTRIES),
+        country2=_subject(rng, words.COUNTRIES),
+        person=_subject(rng, words.PEOPLE),
+        person2=_subject(rng, words.PEOPLE),
         language=rng.choice(words.LANGUAGES),
         programming=rng.choice(words.PROGRAMMING),
         code=rng.choice(words.THINGS_TO_CODE),
-        dish=rng.choice(words.DISHES),
+        dish=_subject(rng, words.DISHES),
         verb=rng.choice(strangers.VERBS),
         adjective=rng.choice(strangers.ADJECTIVES),
         a=rng.randrange(1000),
         b=rng.randrange(1000),
     )
+
+
+def _subject(rng: Random, known: Sequence[str]) -> str:
+    """One of the `known`, or invented words: whatever is strange must read as none of Tandem's business."""
+    if chance(rng, 0.6):
+        return rng.choice(known)
+    invented = [
+        "".join(rng.choice(strangers.SYLLABLES) for _ in range(rng.randint(1, 3))) for _ in range(rng.randint(1, 2))
+    ]
+    return " ".join([rng.choice(strangers.ARTICLES), *invented]).strip()
 
 
 def _asked(rng: Random, text: str, systems: Sequence[str] = SYSTEMS) -> Messages:

@@ -55,7 +55,7 @@ def _as_json(rng: Random) -> Dialogue:
         [*names, rng.choice([name for name in NAMES if name not in figures])] if missing else names,
         len(names) + missing,
     )
-    answer = ", ".join(f"{json.dumps(key)}: {json_number(figures[key]) if key in figures else 'null'}" for key in keys)
+    answer = ",".join(f"{json.dumps(key)}:{json_number(figures[key]) if key in figures else 'null'}" for key in keys)
     return Dialogue("copy", [{"role": "user", "content": f"JSON of {', '.join(keys)}: {given}"}], f"{{{answer}}}")
 
 

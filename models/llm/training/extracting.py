@@ -27,9 +27,12 @@ def extracting(rng: Random) -> Dialogue:
 
 
 def extraction(features: tuple[Feature, ...], text: str, figures: Mapping[str, str]) -> Dialogue:
-    """The dialogue for a text that gives `figures`, as printed, by feature; what it does not give is null."""
-    answer = ", ".join(
-        f'"{feature.name}": {json_number(figures[feature.name]) if feature.name in figures else "null"}'
+    """The dialogue for a text that gives `figures`, as printed, by feature; what it does not give is null.
+
+    The JSON has no spaces, as vLLM writes it for the embedded model where a schema is given.
+    """
+    answer = ",".join(
+        f'"{feature.name}":{json_number(figures[feature.name]) if feature.name in figures else "null"}'
         for feature in features
     )
     return Dialogue("extract", prompts.extract_messages_of(features, text), f"{{{answer}}}")

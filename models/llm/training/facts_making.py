@@ -73,14 +73,14 @@ MAKING: tuple[Fact, ...] = (
     ),
     Fact(
         "image",
-        "Run `make image`. It builds one OCI image that holds all three services.",
-        "make image",
+        "Run `make bento`, then `bentoml containerize tandem:latest`: one OCI image holds all three services.",
+        "bentoml containerize",
         tasks=(
             "build a docker image", "build the container image", "make an OCI image", "run Tandem in docker",
             "containerize Tandem", "deploy Tandem as a container",
         ),
         things=(
-            "the container image", "the docker image", "the OCI image", "make image", "the Docker build",
+            "the container image", "the docker image", "the OCI image", "the Docker build",
             "the container",
         ),
         questions=(

@@ -73,8 +73,8 @@ MODELS: tuple[Fact, ...] = (
     ),
     Fact(
         "add model",
-        "Write a `ModelSpec` with its features and labels and an `Engine` that predicts and attributes; nothing above changes.",
-        "ModelSpec",
+        "Save it with `models.save.save`, or store an ONNX file with `make model-add`; docs/models.md shows both.",
+        "make model-add",
         tasks=(
             "add a model", "add my own classifier", "serve my own model", "add a new classical model",
             "register a model", "plug in another model", "bring my own scikit-learn model",

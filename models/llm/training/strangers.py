@@ -54,6 +54,22 @@ QUESTIONS = (
     "What is the best phone?", "How do I reset my router?", "Why is my computer slow?", "How do I print a page?", "Is this mail spam?",
     "blah blah", "asdf", "lorem ipsum dolor sit amet", "???", "I am bored.", "You are stupid.", "Thank you, goodbye.", "Ok.", "lol",
 )
+LEADS = (
+    "Write", "Write me", "Compose", "Draft", "Invent", "Suggest", "Give me", "Find me", "Recommend", "Make up", "I need", "Can you write",
+    "Help me with", "Please write", "Help me write", "Create", "Design", "Show me", "Could you give me", "Tell me", "Think of", "Who wrote",
+    "What is", "Where is", "I want", "Improve", "Where can I find", "Read me", "What are", "List", "Translate", "How do I get", "Name",
+)
+WORKS = (
+    "a poem", "a letter", "a song", "an essay", "a card", "a toast", "a name", "some ideas", "a title", "a slogan", "a plan", "the rules",
+    "a diet", "the history", "the symptoms", "the price", "the colour", "a picture", "some tips", "an idea", "the best place", "the news",
+    "a short text", "the lyrics", "a good book", "a present", "three examples", "the origin", "the size", "an excuse", "a review", "a list",
+)
+LINKS = ("about", "for", "on", "of", "for my", "to", "from", "with", "in", "by", "for our", "without", "near", "against")
+ARTICLES = ("", "", "the", "a", "my", "our", "your", "an old", "some", "this")
+SYLLABLES = (
+    "ba", "ko", "tri", "mel", "or", "san", "pu", "ver", "lin", "dax", "fro", "gue", "ham", "ish", "jo", "ken", "lo", "mur", "nel", "ob",
+    "per", "quo", "rus", "ste", "tan", "ull", "vo", "wib", "yar", "zen", "cra", "ble", "sh", "ing", "er", "ton", "gra", "ppy", "tch", "oon",
+)
 VERBS = (
     "buy", "sell", "paint", "clean", "photograph", "repair", "find", "study", "cook", "describe", "draw", "teach", "eat", "watch", "visit",
     "avoid", "wear", "grow", "catch", "drink", "play", "steal", "love", "discover", "remove", "carry", "feed", "collect",

@@ -26,7 +26,7 @@ SPECIAL = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
 
 PIECES = r"""\d| ?[A-Za-z_]+| ?[^\sA-Za-z_\d]+(?: (?=[\d"]))?"?|\s"""
 """What BPE may not cross: a digit; a word, `snake_case` kept whole; a run of marks, with the space before it and, before a
-digit or a quote, the one after it, so that JSON's `": ` and `, "` are single tokens; a space."""
+digit or a quote, the one after it, so that JSON's `":` and `,"`, with spaces or without, are single tokens; a space."""
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
