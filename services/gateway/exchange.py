@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable
 
     from services.asgi import Header, Receive, Scope, Send
+    from services.gateway.control.path import Passage
     from services.telemetry import AccessLine
 
 
@@ -22,13 +23,15 @@ class ClientGone(Exception):
 class Exchange:
     """Reads one request and sends one answer, adding the request id to it and noting the status."""
 
-    __slots__ = ("_receive", "_send", "body_limit", "line", "scope", "started")
+    __slots__ = ("_receive", "_send", "body_limit", "line", "passage", "scope", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, line: AccessLine, body_limit: int) -> None:
         self.scope = scope
         self.line = line
         self.started = False
         """Whether the head of the answer is out, after which the status cannot change."""
+        self.passage: Passage | None = None
+        """How the request was let in; None when nothing keeps watch over it."""
         self._receive = receive
         self._send = send
         self.body_limit = body_limit
@@ -51,6 +54,8 @@ class Exchange:
         self.started = True
         self.line.status = status
         head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
+        if self.passage is not None:
+            head = (*head, *self.passage.headers())
         await send_bytes(self._send, status, body, head)
 
     async def stream(
@@ -93,4 +98,6 @@ class Exchange:
         self.started = True
         self.line.status = status
         head = [(b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers]
+        if self.passage is not None:
+            head += self.passage.headers()
         await self._send({"type": "http.response.start", "status": status, "headers": head})

@@ -20,6 +20,7 @@ from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
 from services.gateway.binding import asked_host, check_binding, host_of
+from services.gateway.control.assembly import create_control
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.answers import classified, explained
@@ -67,13 +68,16 @@ class Gateway:
             settings,
             self._telemetry.batch,
         )
+        self._control = create_control(settings)
         self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
         self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway)
         self._tasks: list[asyncio.Task[None]] = []
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The gateway's own routes; BentoML's pages and schema behind them."""
-        return create_app(self._dataplane, self._native, self._telemetry, self._settings.max_body_bytes, fallback)
+        return create_app(
+            self._dataplane, self._native, self._telemetry, self._settings.max_body_bytes, fallback, self._control
+        )
 
     @bentoml.api
     async def classify(self, model: str, rows: list[dict[str, float]], version: str | None = None) -> ClassifyAnswer:
@@ -106,6 +110,7 @@ class Gateway:
     @bentoml.on_startup
     async def start(self) -> None:
         """Open the connections, look after the dependencies, and say so when they are ready."""
+        await self._control.start()
         for upstream in self._upstreams.values():
             await upstream.open()
         self._monitor.start()
@@ -128,6 +133,7 @@ class Gateway:
                 await task
         await self._grpc.stop()
         await self._dataplane.close()
+        await self._control.stop()
         await self._monitor.stop()
         for upstream in self._upstreams.values():
             await upstream.close()

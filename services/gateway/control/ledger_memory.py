@@ -1,0 +1,188 @@
+"""A ledger in memory: of this process alone, or in a file that all gateway workers of a machine map and lock.
+
+A bucket's state lies in a slot of fixed size, found by the bucket's digest. The concurrency of each worker is kept apart, so
+that what a killed worker held can be given back: a living worker holds the lock on its own place, a dead one does not.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from services.gateway.control.ledger import LedgerDown, Refused, Reserved, Standing
+from services.gateway.control.rates import MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from mmap import mmap
+
+    from services.gateway.control.ledger import Charge
+    from services.gateway.control.rates import Algorithm, State
+
+PLACES = 32
+"""Workers that may share a ledger."""
+_STATE = struct.Struct("<8s7dq")
+_HELD = struct.Struct("<h")
+_HELD_AT = _STATE.size
+SLOT = _STATE.size + PLACES * _HELD.size
+_PROBES = 16
+_STALE = 2 * MINUTE
+"""Seconds after which nothing of a bucket's past matters."""
+_EPSILON = 1e-9
+_NEW = b"\0" * SLOT
+
+
+class MemoryLedger:
+    """Buckets in a buffer of slots."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        buffer: bytearray | mmap,
+        *,
+        place: int = 0,
+        locked: Callable[[], AbstractContextManager[object]] = nullcontext,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`place` is this worker's own; `locked()` keeps the others out. The default clock is the same in all processes of
+        a machine, and does not jump.
+        """
+        self._algorithm = algorithm
+        self._buffer = buffer
+        self._slots = len(buffer) // SLOT
+        self._place = _HELD_AT + place * _HELD.size
+        self._locked = locked
+        self._clock = clock
+        self._found: dict[bytes, int] = {}
+        self._owed: list[tuple[Sequence[Charge], Reserved]] = []
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved:
+        with self._locked():
+            now = self._clock()
+            written = []
+            standings = []
+            for charge in charges:
+                at, record, standing = self._charged(charge, now)
+                written.append((at, record, charge.concurrent))
+                standings.append(standing)
+            for at, record, concurrent in written:
+                self._write(at, record, concurrent)
+        return Reserved(now, "", standings)
+
+    def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
+        try:
+            self._settle(charges, reserved.since)
+        except LedgerDown:
+            self._owed.append((charges, reserved))
+
+    async def tend(self) -> None:
+        """Settle what could not be settled when it should have been."""
+        owed, self._owed = self._owed, []
+        for charges, reserved in owed:
+            self.settle(charges, reserved)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _settle(self, charges: Sequence[Charge], since: float) -> None:
+        add, roll = self._algorithm.add, self._algorithm.roll
+        with self._locked():
+            now = self._clock()
+            for charge in charges:
+                bucket = charge.bucket
+                at = self._slot(bucket.digest, now)
+                _, _, r0, r1, r2, t0, t1, t2, held = _STATE.unpack_from(self._buffer, at)
+                requests, tokens = (r0, r1, r2), (t0, t1, t2)
+                if charge.requests and bucket.requests:
+                    requests = add(roll(requests, bucket.requests, now)[0], charge.requests, since)
+                if charge.tokens and bucket.tokens:
+                    tokens = add(roll(tokens, bucket.tokens, now)[0], charge.tokens, since)
+                record = (bucket.digest, now, *requests, *tokens, max(0, held + charge.concurrent))
+                self._write(at, record, charge.concurrent)
+
+    def forget(self, place: int) -> None:
+        """Give back what the worker that had `place` held when it died."""
+        at_place = _HELD_AT + place * _HELD.size
+        with self._locked():
+            for at in range(0, self._slots * SLOT, SLOT):
+                (held,) = _HELD.unpack_from(self._buffer, at + at_place)
+                if held:
+                    record = _STATE.unpack_from(self._buffer, at)
+                    _STATE.pack_into(self._buffer, at, *record[:-1], max(0, record[-1] - held))
+                    _HELD.pack_into(self._buffer, at + at_place, 0)
+
+    def _charged(self, charge: Charge, now: float) -> tuple[int, tuple[bytes | float, ...], Standing]:
+        """The slot of a charge's bucket, what to write there, and how the bucket stands then. Raises Refused."""
+        bucket, requests, tokens, concurrent = charge
+        at = self._slot(bucket.digest, now)
+        _, _, r0, r1, r2, t0, t1, t2, held = _STATE.unpack_from(self._buffer, at)
+        by_request, left, reset, short = self._rated((r0, r1, r2), bucket.requests, requests, now)
+        by_token, tokens_left, tokens_reset, tokens_short = self._rated((t0, t1, t2), bucket.tokens, tokens, now)
+        standing = Standing(bucket, left, reset, tokens_left, tokens_reset)
+        if short is not None:
+            raise Refused(standing, "requests", short)
+        if tokens_short is not None:
+            raise Refused(standing, "tokens", tokens_short)
+        if concurrent and bucket.concurrent and held + concurrent > bucket.concurrent:
+            raise Refused(standing, "concurrent", 1.0)
+        return at, (bucket.digest, now, *by_request, *by_token, held + concurrent), standing
+
+    def _rated(self, state: State, limit: int, amount: int, now: float) -> tuple[State, int, float, float | None]:
+        """State after `amount`, what remains, seconds until all is there, and, when it does not fit, seconds until it does."""
+        if not limit:
+            return state, 0, 0.0, None
+        algorithm = self._algorithm
+        state, used = algorithm.roll(state, limit, now)
+        if amount and used + amount > limit + _EPSILON:
+            return (
+                state,
+                _rest(limit, used),
+                algorithm.reset(state, limit, now),
+                algorithm.wait(state, limit, amount, now),
+            )
+        if amount:
+            state = algorithm.add(state, amount, now)
+        return state, _rest(limit, used + amount), algorithm.reset(state, limit, now), None
+
+    def _write(self, at: int, record: tuple[bytes | float, ...], concurrent: int) -> None:
+        _STATE.pack_into(self._buffer, at, *record)
+        if concurrent:
+            place = at + self._place
+            (own,) = _HELD.unpack_from(self._buffer, place)
+            _HELD.pack_into(self._buffer, place, max(0, own + concurrent))
+
+    def _slot(self, digest: bytes, now: float) -> int:
+        """Where the bucket's slot is; a new or stale one is taken when it has none. Raises LedgerDown when all are taken."""
+        buffer = self._buffer
+        at = self._found.get(digest)
+        if at is not None and buffer[at : at + 8] == digest:
+            return at
+        first = int.from_bytes(digest, "little")
+        unused = None
+        for probe in range(_PROBES):
+            at = (first + probe) % self._slots * SLOT
+            if buffer[at : at + 8] == digest:
+                break
+            if unused is None and self._is_free(at, now):
+                unused = at
+        else:
+            if unused is None:
+                raise LedgerDown("The ledger is full: raise limits.ledger_slots.")
+            at = unused
+            buffer[at : at + SLOT] = _NEW
+            _STATE.pack_into(buffer, at, digest, now, 0, 0, 0, 0, 0, 0, 0)
+        if len(self._found) > self._slots:
+            self._found.clear()
+        self._found[digest] = at
+        return at
+
+    def _is_free(self, at: int, now: float) -> bool:
+        record = _STATE.unpack_from(self._buffer, at)
+        return record[0] == _NEW[:8] or (not record[-1] and now - record[1] > _STALE)
+
+
+def _rest(limit: int, used: float) -> int:
+    return max(0, int(limit - used + _EPSILON))
