@@ -70,7 +70,7 @@ class Gateway:
         )
         self._control = create_control(settings)
         self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
-        self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway)
+        self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway, self._control)
         self._tasks: list[asyncio.Task[None]] = []
 
     def front(self, fallback: ASGIApp) -> ASGIApp:

@@ -46,16 +46,12 @@ class Passage(Work):
         "_per_use",
         "_standings",
         "_used",
-        "caller",
         "key",
-        "metered",
     )
 
     def __init__(self, deadline: float | None, key: Key | None, caller: str, limits: Limits | None) -> None:
-        super().__init__(deadline)
+        super().__init__(deadline, caller)
         self.key = key
-        self.caller = caller
-        self.metered = False
         self._limits = limits
         self._bucket: Bucket | None = None
         self._charged: list[tuple[list[Charge], Reserved]] = []

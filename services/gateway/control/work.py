@@ -7,6 +7,7 @@ A request that nobody limits, without a deadline, has none of it and costs nothi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
@@ -17,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """One request under way. This base belongs to nobody, is allowed everything and may have a deadline."""
+    """One request under way. This base is allowed everything."""
 
-    __slots__ = ("deadline",)
+    __slots__ = ("caller", "deadline", "metered")
 
-    caller: str = ""
-    """Whose turn it is when several wait: a key or an address; empty when nobody is told apart."""
-    metered: bool = False
-    """Whether somebody counts the language model's tokens."""
-
-    def __init__(self, deadline: float | None = None) -> None:
-        """`deadline` is a time of the running loop's clock."""
+    def __init__(self, deadline: float | None = None, caller: str = "") -> None:
+        """`deadline` is a time of the running loop's clock. `caller` says whose turn it is when several wait: a key or an
+        address, and nothing when nobody is told apart.
+        """
         self.deadline = deadline
+        self.caller = caller
+        self.metered = False
+        """Whether somebody counts the language model's tokens."""
 
     def allow(self, model: str) -> None:
         """Raises PermissionDenied when the caller may not use `model`."""
@@ -56,7 +57,8 @@ def begin(work: Work) -> Token[Work]:
 
 def end(token: Token[Work]) -> None:
     """From here on this task works for nobody in particular."""
-    _CURRENT.reset(token)
+    with contextlib.suppress(ValueError):  # an abandoned generator is closed elsewhere, where nothing was begun
+        _CURRENT.reset(token)
 
 
 def seconds_left(most: float) -> float:
