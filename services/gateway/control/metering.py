@@ -62,6 +62,7 @@ class MeteredContent:
         self._work = work
         self._hide = hide
         self._tokens = prompt
+        self._told = False
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Whole events, as soon as they are complete."""
@@ -86,7 +87,9 @@ class MeteredContent:
             used = used_tokens(line[len(_DATA) :].strip())
             if used is not None:
                 self._work.used(used)
+                self._told = True
                 return not (self._hide and b'"choices":[]' in event)
-        self._tokens += 1
-        self._work.used(self._tokens)
+        if not self._told:
+            self._tokens += 1
+            self._work.used(self._tokens)
         return True
