@@ -6,6 +6,7 @@ event that comes for it out again, so that the client sees the stream that it as
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.control.tokens import used_tokens
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _END = b"\n\n"
 _DATA = b"data:"
 _SAYS_USAGE = b'"usage"'
+_NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -88,7 +90,7 @@ class MeteredContent:
             if used is not None:
                 self._work.used(used)
                 self._told = True
-                return not (self._hide and b'"choices":[]' in event)
+                return not (self._hide and _NO_CHOICE.search(event))
         if not self._told:
             self._tokens += 1
             self._work.used(self._tokens)
