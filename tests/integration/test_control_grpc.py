@@ -47,7 +47,11 @@ async def calling(control: Control, stage: Stage | None = None) -> AsyncIterator
 
 
 def oip(channel: grpc.aio.Channel) -> Any:
-    return service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    return service_pb2_grpc.GRPCllm(channel)
+
+
+def llm(channel: grpc.aio.Channel) -> Any:
+    return InferenceServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 async def outcome(call: Any) -> tuple[grpc.StatusCode, dict[str, str], str]:
@@ -69,7 +73,7 @@ async def test_key_comes_as_metadata_of_either_name(tmp_path: Path) -> None:
             code, _, message = await outcome(oip(channel).ModelInfer(INFER, metadata=wrong))
             assert code is Code.UNAUTHENTICATED
             assert "API key" in message
-            assert (await outcome(InferenceServiceStub(channel).Predict(PREDICT, metadata=wrong)))[0] is code
+            assert (await outcome(llm(channel).Predict(PREDICT, metadata=wrong)))[0] is code
         assert (await oip(channel).ServerLive(pb.ServerLiveRequest())).live
         health = health_pb2_grpc.HealthStub(channel)
         assert (await health.Check(health_pb2.HealthCheckRequest())).status
@@ -84,7 +88,7 @@ async def test_scope_and_model_decide(tmp_path: Path) -> None:
             stub.ModelInfer(INFER, metadata=narrow),
             stub.ModelMetadata(pb.ModelMetadataRequest(name="flowers"), metadata=narrow),
             stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="trees"), metadata=narrow),
-            InferenceServiceStub(channel).Predict(PREDICT, metadata=narrow),
+            llm(channel).Predict(PREDICT, metadata=narrow),
         ):
             assert (await outcome(call))[0] is Code.PERMISSION_DENIED
         assert (await outcome(stub.ServerMetadata(pb.ServerMetadataRequest(), metadata=narrow)))[0] is Code.OK
@@ -117,7 +121,7 @@ async def test_tokens_of_a_call_are_settled(tmp_path: Path) -> None:
     stage = Stage(control=control)
     stage.llm.answer = Answer([b'{"choices": [{"message": {"content": "So."}}], "usage": {"total_tokens": 42}}'])
     async with calling(control, stage) as channel:
-        stub = InferenceServiceStub(channel)
+        stub = llm(channel)
         assert (await outcome(stub.Predict(PREDICT, metadata=secret)))[0] is Code.OK
         huge = llm_pb.PredictRequest(messages=PREDICT.messages, max_tokens=2**31 - 1)
         code, told, _ = await outcome(stub.Predict(huge, metadata=secret))

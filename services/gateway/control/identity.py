@@ -7,22 +7,21 @@ import ipaddress
 import logging
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from services.errors import PermissionDenied, Unauthenticated, Unavailable
-from services.gateway.control.keys import KeyStoreDown, digest_of
+from services.gateway.control.keys import KeyStoreDown, Scope, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from services.gateway.control.keys import Key, KeyStore, Scope
+    from services.gateway.control.keys import Key, KeyStore
 
 logger = logging.getLogger("tandem.gateway")
 
 _INDEX = 8
 """Bytes of a digest that find its key. The search may tell an attacker these by its time, which is no help towards a secret
 with this hash; the rest is compared in constant time."""
-_BEARER = b"bearer "
 _LONGEST = 256
 
 
@@ -33,7 +32,7 @@ class Identity:
         """`required` says that a key is needed even before there is one."""
         self._store = store
         self._clock = clock
-        self._keys: dict[bytes, tuple[bytes, Key]] = {}
+        self._keys: dict[bytes, Holder] = {}
         self._known = False
         self._failing = False
         self.closed = required
@@ -54,43 +53,56 @@ class Identity:
         self._failing = False
         self._known = True
         if keys is not None:
-            found = [(bytes.fromhex(key.digest), key) for key in keys]
-            self._keys = {digest[:_INDEX]: (digest, key) for digest, key in found}
+            holders = [Holder(key) for key in keys]
+            self._keys = {holder.digest[:_INDEX]: holder for holder in holders}
 
     async def close(self) -> None:
         """Let go of the store."""
         await self._store.close()
 
-    def key_of(self, secret: bytes | None) -> Key:
-        """The key that `secret` belongs to. Raises Unauthenticated, or Unavailable while no key could be read yet."""
+    def holder_of(self, secret: bytes | None) -> Holder:
+        """Whose key `secret` is. Raises Unauthenticated, or Unavailable while no key could be read yet."""
         if not self._known and not self._keys:
             raise Unavailable("The keys cannot be read.", retry_after=5)
         if secret is None:
             raise Unauthenticated("An API key is needed: send it as `Authorization: Bearer tdm_...` or `x-api-key`.")
         digest = digest_of(secret[:_LONGEST])
-        stored, key = self._keys.get(digest[:_INDEX], (b"", None))
-        if not hmac.compare_digest(digest, stored) or key is None:
+        holder = self._keys.get(digest[:_INDEX])
+        if holder is None or not hmac.compare_digest(digest, holder.digest):
             raise Unauthenticated("This API key is not known.")
-        if key.expires is not None and key.expired(self._clock()):
+        if holder.key.expires is not None and holder.key.expired(self._clock()):
             raise Unauthenticated("This API key has expired.")
-        return key
+        return holder
 
 
-def check_scope(key: Key, scope: Scope) -> None:
-    """Raises PermissionDenied unless `key` has `scope`; `admin` may do everything."""
-    if scope not in key.scopes and "admin" not in key.scopes:
-        raise PermissionDenied(f"The key {key.name!r} lacks the scope {scope!r}.")
+class Holder:
+    """Who holds a key: what is kept of the key, in the shape in which each request needs it."""
 
+    __slots__ = ("_models", "_scopes", "caller", "digest", "key", "limits")
 
-def check_model(key: Key, model: str) -> None:
-    """Raises PermissionDenied unless `key` may use `model`."""
-    if key.models and model not in key.models:
-        raise PermissionDenied(f"The key {key.name!r} may not use the model {model!r}.", param="model")
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.digest = bytes.fromhex(key.digest)
+        self.caller = f"key {key.name}"
+        self.limits = key.limits
+        self._scopes = frozenset(get_args(Scope) if "admin" in key.scopes else key.scopes)
+        self._models = frozenset(key.models)
+
+    def check_scopes(self, scopes: Sequence[Scope]) -> None:
+        """Raises PermissionDenied unless the key has all of `scopes`; `admin` may do everything."""
+        for scope in scopes:
+            if scope not in self._scopes:
+                raise PermissionDenied(f"The key {self.key.name!r} lacks the scope {scope!r}.")
+
+    def check_model(self, model: str) -> None:
+        """Raises PermissionDenied unless the key may use `model`."""
+        if self._models and model not in self._models:
+            raise PermissionDenied(f"The key {self.key.name!r} may not use the model {model!r}.", param="model")
 
 
 def bearer(value: bytes) -> bytes | None:
     """The secret in an `authorization` header; None for another scheme."""
-    return value[len(_BEARER) :].strip() if value[: len(_BEARER)].lower() == _BEARER else None
+    return value[7:].strip() if value[:7].lower() == b"bearer " else None
 
 
 @lru_cache(4096)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from mmap import mmap
 
-    from services.gateway.control.ledger import Charge
+    from services.gateway.control.ledger import Bucket, Charge
     from services.gateway.control.rates import Algorithm, State
 
 PLACES = 32
@@ -44,10 +44,11 @@ class MemoryLedger:
         buffer: bytearray | mmap,
         *,
         place: int = 0,
-        locked: Callable[[], AbstractContextManager[object]] = nullcontext,
+        locked: Callable[[], AbstractContextManager[object]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`place` is this worker's own; `locked()` keeps the others out. The default clock is the same in all processes of
+        """`place` is this worker's own; `locked()` keeps the others out,
+        if there are any. The default clock is the same in all processes of
         a machine, and does not jump.
         """
         self._algorithm = algorithm
@@ -60,17 +61,10 @@ class MemoryLedger:
         self._owed: list[tuple[Sequence[Charge], Reserved]] = []
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
+        if self._locked is None:
+            return self._reserve(charges)
         with self._locked():
-            now = self._clock()
-            written = []
-            standings = []
-            for charge in charges:
-                at, record, standing = self._charged(charge, now)
-                written.append((at, record, charge.concurrent))
-                standings.append(standing)
-            for at, record, concurrent in written:
-                self._write(at, record, concurrent)
-        return Reserved(now, "", standings)
+            return self._reserve(charges)
 
     def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
         try:
@@ -87,9 +81,16 @@ class MemoryLedger:
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _reserve(self, charges: Sequence[Charge]) -> Reserved:
+        now = self._clock()
+        made = [self._charged(charge, now) for charge in charges]
+        for (at, record, _), charge in zip(made, charges, strict=True):
+            self._write(at, record, charge.concurrent)
+        return Reserved(now, "", [standing for _, _, standing in made])
+
     def _settle(self, charges: Sequence[Charge], since: float) -> None:
         add, roll = self._algorithm.add, self._algorithm.roll
-        with self._locked():
+        with self._locked() if self._locked else nullcontext():
             now = self._clock()
             for charge in charges:
                 bucket = charge.bucket
@@ -106,7 +107,7 @@ class MemoryLedger:
     def forget(self, place: int) -> None:
         """Give back what the worker that had `place` held when it died."""
         at_place = _HELD_AT + place * _HELD.size
-        with self._locked():
+        with self._locked() if self._locked else nullcontext():
             for at in range(0, self._slots * SLOT, SLOT):
                 (held,) = _HELD.unpack_from(self._buffer, at + at_place)
                 if held:
@@ -119,33 +120,35 @@ class MemoryLedger:
         bucket, requests, tokens, concurrent = charge
         at = self._slot(bucket.digest, now)
         _, _, r0, r1, r2, t0, t1, t2, held = _STATE.unpack_from(self._buffer, at)
-        by_request, left, reset, short = self._rated((r0, r1, r2), bucket.requests, requests, now)
-        by_token, tokens_left, tokens_reset, tokens_short = self._rated((t0, t1, t2), bucket.tokens, tokens, now)
-        standing = Standing(bucket, left, reset, tokens_left, tokens_reset)
-        if short is not None:
-            raise Refused(standing, "requests", short)
-        if tokens_short is not None:
-            raise Refused(standing, "tokens", tokens_short)
+        by_request: State = (r0, r1, r2)
+        by_token: State = (t0, t1, t2)
+        left = reset = tokens_left = tokens_reset = 0.0
+        if bucket.requests:
+            taken = self._algorithm.take(by_request, bucket.requests, requests, now)
+            if taken is None:
+                raise self._refused(bucket, (by_request, by_token), "requests", requests, now)
+            by_request, left, reset = taken
+        if bucket.tokens:
+            taken = self._algorithm.take(by_token, bucket.tokens, tokens, now)
+            if taken is None:
+                raise self._refused(bucket, (by_request, by_token), "tokens", tokens, now)
+            by_token, tokens_left, tokens_reset = taken
+        standing = Standing(bucket, _rest(left), reset, _rest(tokens_left), tokens_reset)
         if concurrent and bucket.concurrent and held + concurrent > bucket.concurrent:
             raise Refused(standing, "concurrent", 1.0)
         return at, (bucket.digest, now, *by_request, *by_token, held + concurrent), standing
 
-    def _rated(self, state: State, limit: int, amount: int, now: float) -> tuple[State, int, float, float | None]:
-        """State after `amount`, what remains, seconds until all is there, and, when it does not fit, seconds until it does."""
-        if not limit:
-            return state, 0, 0.0, None
+    def _refused(self, bucket: Bucket, states: tuple[State, State], what: str, amount: int, now: float) -> Refused:
+        """What a caller hears for whom `amount` of `what` does not fit."""
         algorithm = self._algorithm
-        state, used = algorithm.roll(state, limit, now)
-        if amount and used + amount > limit + _EPSILON:
-            return (
-                state,
-                _rest(limit, used),
-                algorithm.reset(state, limit, now),
-                algorithm.wait(state, limit, amount, now),
-            )
-        if amount:
-            state = algorithm.add(state, amount, now)
-        return state, _rest(limit, used + amount), algorithm.reset(state, limit, now), None
+        stands: list[float] = []
+        wait = 0.0
+        for name, limit, state in zip(("requests", "tokens"), (bucket.requests, bucket.tokens), states, strict=True):
+            rolled, used = algorithm.roll(state, limit, now) if limit else (state, 0.0)
+            stands += (_rest(limit - used), algorithm.reset(rolled, limit, now) if limit else 0.0)
+            if name == what:
+                wait = algorithm.wait(rolled, limit, amount, now)
+        return Refused(Standing(bucket, int(stands[0]), stands[1], int(stands[2]), stands[3]), what, wait)
 
     def _write(self, at: int, record: tuple[bytes | float, ...], concurrent: int) -> None:
         _STATE.pack_into(self._buffer, at, *record)
@@ -184,5 +187,5 @@ class MemoryLedger:
         return record[0] == _NEW[:8] or (not record[-1] and now - record[1] > _STALE)
 
 
-def _rest(limit: int, used: float) -> int:
-    return max(0, int(limit - used + _EPSILON))
+def _rest(left: float) -> int:
+    return int(left + _EPSILON) if left > 0 else 0

@@ -7,19 +7,32 @@ import math
 from typing import TYPE_CHECKING
 
 from services.errors import LimitExceeded, Unavailable
-from services.gateway.control.ledger import Bucket, LedgerDown, Refused
+from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from services.gateway.control.keys import KeyLimits
-    from services.gateway.control.ledger import Charge, Ledger, Reserved, Standing
+    from services.gateway.control.ledger import Ledger, Reserved, Standing
     from services.settings import LimitsSettings, RatesSettings
 
 logger = logging.getLogger("tandem.gateway")
 
 _REMEMBERED = 10_000
 """Callers whose buckets are kept at hand."""
+
+
+class Entry:
+    """What a caller is charged for each request, made once."""
+
+    __slots__ = ("bucket", "charges", "charges_of_stream")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        held = int(bucket.concurrent > 0)
+        self.charges = [Charge(bucket, 1, 0, held)]
+        self.charges_of_stream = [Charge(bucket, 0, 0, held)]
+        """For a stream of requests, which count one by one."""
 
 
 class Limits:
@@ -32,23 +45,28 @@ class Limits:
         self._down = False
         self.configured = bool(settings.caller or any(settings.caller_models.values()) or any(settings.models.values()))
         """Whether the settings limit anything; a key may limit itself all the same."""
-        self._callers: dict[tuple[str, KeyLimits | None], Bucket | None] = {}
+        self._by_model = bool(settings.caller_models or settings.models)
+        self._callers: dict[str, tuple[KeyLimits | None, Entry | None]] = {}
         self._models: dict[tuple[str, str], tuple[Bucket, ...]] = {}
 
-    def of_caller(self, caller: str, own: KeyLimits | None = None) -> Bucket | None:
+    def of_caller(self, caller: str, own: KeyLimits | None = None) -> Entry | None:
         """The bucket of all that a caller does; None when nothing limits it. `own` limits come before the settings'."""
-        known = (caller, own)
-        if known not in self._callers:
-            if len(self._callers) >= _REMEMBERED:
-                self._callers.clear()
-            rates = self._settings.caller
-            names = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
-            values = [getattr(own, name, None) or getattr(rates, name) for name in names]
-            self._callers[known] = Bucket.of("caller", caller, *values) if any(values) else None
-        return self._callers[known]
+        known = self._callers.get(caller)
+        if known is not None and known[0] is own:
+            return known[1]
+        if len(self._callers) >= _REMEMBERED:
+            self._callers.clear()
+        rates = self._settings.caller
+        names = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
+        values = [getattr(own, name, None) or getattr(rates, name) for name in names]
+        entry = Entry(Bucket.of("caller", caller, *values)) if any(values) else None
+        self._callers[caller] = (own, entry)
+        return entry
 
     def of_model(self, caller: str, model: str) -> tuple[Bucket, ...]:
         """The buckets of a caller's use of one model, and of everybody's."""
+        if not self._by_model:
+            return ()
         known = (caller, model)
         if known not in self._models:
             if len(self._models) >= _REMEMBERED:
@@ -108,8 +126,8 @@ def _exceeded(refused: Refused) -> LimitExceeded:
     return LimitExceeded(message, retry_after=seconds, standing=headers)
 
 
-def headers_of(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
-    """The `x-ratelimit-*` headers that say how the tightest of some buckets stand, as OpenAI writes them."""
+def headers_of(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    """The `x-ratelimit-*` headers that say how the tightest of some buckets stand, with names as OpenAI's."""
     headers: list[tuple[bytes, bytes]] = []
     by_requests = by_tokens = None
     for standing in standings:
@@ -121,12 +139,12 @@ def headers_of(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
         headers += (
             (b"x-ratelimit-limit-requests", b"%d" % by_requests.bucket.requests),
             (b"x-ratelimit-remaining-requests", b"%d" % by_requests.requests),
-            (b"x-ratelimit-reset-requests", b"%.3fs" % by_requests.requests_reset),
+            (b"x-ratelimit-reset-requests", b"%ds" % math.ceil(by_requests.requests_reset)),
         )
     if by_tokens is not None:
         headers += (
             (b"x-ratelimit-limit-tokens", b"%d" % by_tokens.bucket.tokens),
             (b"x-ratelimit-remaining-tokens", b"%d" % by_tokens.tokens),
-            (b"x-ratelimit-reset-tokens", b"%.3fs" % by_tokens.tokens_reset),
+            (b"x-ratelimit-reset-tokens", b"%ds" % math.ceil(by_tokens.tokens_reset)),
         )
     return headers

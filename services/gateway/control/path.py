@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, LimitExceeded
-from services.gateway.control.identity import address_of, bearer, check_model, check_scope
+from services.gateway.control.identity import address_of, bearer
 from services.gateway.control.ledger import Charge, LedgerDown
 from services.gateway.control.limits import headers_of
 from services.gateway.control.policy import need_of
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextvars import Token
 
-    from services.gateway.control.identity import Identity
-    from services.gateway.control.keys import Key
+    from services.gateway.control.identity import Holder, Identity
     from services.gateway.control.ledger import Bucket, Reserved, Standing
     from services.gateway.control.limits import Limits
     from services.gateway.control.tokens import Ask
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tandem.gateway")
 
 _TIMEOUT = TIMEOUT_HEADER.encode()
+_TELLING = frozenset({b"authorization", b"x-api-key", _TIMEOUT})
 _TEND_SECONDS = 1.0
 _LONGEST = 86_400.0
 """No caller waits for longer than a day, in seconds."""
@@ -46,12 +46,12 @@ class Passage(Work):
         "_per_use",
         "_standings",
         "_used",
-        "key",
+        "holder",
     )
 
-    def __init__(self, deadline: float | None, key: Key | None, caller: str, limits: Limits | None) -> None:
+    def __init__(self, deadline: float | None, holder: Holder | None, caller: str, limits: Limits | None) -> None:
         super().__init__(deadline, caller)
-        self.key = key
+        self.holder = holder
         self._limits = limits
         self._bucket: Bucket | None = None
         self._charged: list[tuple[list[Charge], Reserved]] = []
@@ -64,19 +64,25 @@ class Passage(Work):
     async def enter(self, *, per_use: bool = False) -> None:
         """Charge the caller for a request; with `per_use`, for each use of a model instead. Raises LimitExceeded."""
         if self._limits is not None:
-            own = self.key.limits if self.key is not None else None
-            bucket = self._bucket = self._limits.of_caller(self.caller, own)
+            own = self.holder.limits if self.holder is not None else None
             self._per_use = per_use
-            if bucket is not None and (bucket.requests or bucket.tokens or bucket.concurrent):
-                await self._charge([Charge(bucket, 0 if per_use else 1, 0, 1 if bucket.concurrent else 0)])
+            entry = self._limits.of_caller(self.caller, own)
+            if entry is not None:
+                self._bucket = entry.bucket
+                charges = entry.charges_of_stream if per_use else entry.charges
+                reserved = await self._limits.reserve(charges)
+                if reserved is not None:
+                    self._charged.append((charges, reserved))
+                    self._standings += reserved.standings
         self._context = begin(self)
 
     def allow(self, model: str) -> None:
-        if self.key is not None:
-            check_model(self.key, model)
+        if self.holder is not None:
+            self.holder.check_model(model)
 
     async def use(self, model: str, ask: Ask | None = None) -> None:
-        self.allow(model)
+        if self.holder is not None:
+            self.holder.check_model(model)
         if self._limits is None:
             return
         tokens = ask.tokens if ask else 0
@@ -109,7 +115,10 @@ class Passage(Work):
         if self._context is not None:
             end(self._context)
             self._context = None
-        charged, self._charged = self._charged, []
+        charged = self._charged
+        if not charged or self._limits is None:
+            return
+        self._charged = []
         over = (self._used or 0) - self._asked
         for charges, reserved in charged:
             settled = [
@@ -117,7 +126,7 @@ class Passage(Work):
                 for bucket, _, tokens, concurrent in charges
                 if concurrent or (tokens and over)
             ]
-            if settled and self._limits is not None:
+            if settled:
                 self._limits.ledger.settle(settled, reserved)
 
     async def _charge(self, charges: list[Charge]) -> None:
@@ -191,20 +200,23 @@ class Control:
             return None
         secret = timeout = None
         for name, value in headers:
-            if name == b"authorization":
-                secret = bearer(value) or secret
-            elif name == b"x-api-key":
-                secret = secret or value
-            elif name == _TIMEOUT:
-                timeout = value
-        key = None
+            if name in _TELLING:
+                if name == b"authorization":
+                    secret = bearer(value) or secret
+                elif name == _TIMEOUT:
+                    timeout = value
+                else:
+                    secret = secret or value
+        holder = None
         identity = self._identity
         if identity is not None and identity.closed:
-            key = identity.key_of(secret)
-            for scope in need:
-                check_scope(key, scope)
-        caller = f"key {key.name}" if key is not None else f"address {address_of(host)}" if host else ""
-        passage = Passage(_deadline(timeout, seconds), key, caller, self._limits)
+            holder = identity.holder_of(secret)
+            holder.check_scopes(need)
+            caller = holder.caller
+        else:
+            caller = f"address {address_of(host)}" if host else ""
+        deadline = None if timeout is None and seconds is None else _deadline(timeout, seconds)
+        passage = Passage(deadline, holder, caller, self._limits)
         await passage.enter(per_use=route.endswith("/ModelStreamInfer"))
         return passage
 
@@ -227,7 +239,7 @@ class Control:
                 logger.exception("The ledger could not be tended")
 
 
-def _deadline(timeout: bytes | None, seconds: float | None) -> float | None:
+def _deadline(timeout: bytes | None, seconds: float | None) -> float:
     """When the caller's time is up, on the loop's clock. Raises InvalidInput."""
     if timeout is not None:
         try:
@@ -237,4 +249,5 @@ def _deadline(timeout: bytes | None, seconds: float | None) -> float | None:
         if not asked > 0:
             raise InvalidInput(f"{TIMEOUT_HEADER}: must be a positive number of seconds.", param=TIMEOUT_HEADER)
         seconds = asked if seconds is None else min(asked, seconds)
-    return None if seconds is None else asyncio.get_running_loop().time() + min(seconds, _LONGEST)
+    assert seconds is not None
+    return asyncio.get_running_loop().time() + min(seconds, _LONGEST)

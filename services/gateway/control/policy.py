@@ -71,4 +71,5 @@ NEEDS: dict[str, Need] = {
 
 def need_of(route: str) -> Need | None:
     """What `route` needs; None when it is open to all."""
-    return None if route in OPEN else NEEDS.get(route, _ADMIN)
+    need = NEEDS.get(route)
+    return need if need is not None else None if route in OPEN else _ADMIN

@@ -14,8 +14,19 @@ State = tuple[float, float, float]
 """A time, and two amounts."""
 
 
+Taken = tuple[State, float, float]
+"""A state after something was taken, what remains of the limit, and seconds until nothing of it is used."""
+
+_EPSILON = 1e-9
+"""Of an amount, by which sums of fractions may be off."""
+
+
 class Algorithm(Protocol):
     """How an amount that was used wears off."""
+
+    def take(self, state: State, limit: int, amount: float, now: float) -> Taken | None:
+        """Use `amount` at `now`; None when it does not fit. The others in one, for this is on every request's way."""
+        ...
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:
         """The state at `now`, and how much of `limit` is used then."""
@@ -36,6 +47,14 @@ class Algorithm(Protocol):
 
 class FixedWindow:
     """The clock's minutes: (begin of the minute, used in it, unused)."""
+
+    def take(self, state: State, limit: int, amount: float, now: float) -> Taken | None:
+        elapsed = now % MINUTE
+        window = now - elapsed
+        used = (state[1] if state[0] == window else 0.0) + amount
+        if used > limit + _EPSILON and amount:
+            return None
+        return (window, used, 0.0), limit - used, MINUTE - elapsed if used else 0.0
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:  # noqa: ARG002 - the protocol's signature
         window = now - now % MINUTE
@@ -59,6 +78,19 @@ class FixedWindow:
 
 class SlidingWindow:
     """The last sixty seconds: (begin of this minute, used in it, used in the one before, as if spread evenly over it)."""
+
+    def take(self, state: State, limit: int, amount: float, now: float) -> Taken | None:
+        elapsed = now % MINUTE
+        window = now - elapsed
+        if state[0] != window:
+            state = self.roll(state, limit, now)[0]
+        _, used, before = state
+        used += amount
+        weighed = used + before * (1 - elapsed / MINUTE) if before else used
+        if weighed > limit + _EPSILON and amount:
+            return None
+        reset = 2 * MINUTE - elapsed if used else MINUTE - elapsed if before else 0.0
+        return (window, used, before), limit - weighed, reset
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:  # noqa: ARG002
         elapsed = now % MINUTE
@@ -91,6 +123,12 @@ class SlidingWindow:
 
 class TokenBucket:
     """A supply that fills up steadily: (time, how much was missing then, unused)."""
+
+    def take(self, state: State, limit: int, amount: float, now: float) -> Taken | None:
+        missing = max(0.0, state[1] - max(0.0, now - state[0]) * limit / MINUTE) + amount
+        if missing > limit + _EPSILON and amount:
+            return None
+        return (now, missing, 0.0), limit - missing, missing * MINUTE / limit
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:
         missing = max(0.0, state[1] - max(0.0, now - state[0]) * limit / MINUTE)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.errors import PermissionDenied, Unauthenticated, Unavailable
-from services.gateway.control.identity import Identity, address_of, bearer, check_model, check_scope
+from services.gateway.control.identity import Holder, Identity, address_of, bearer
 from services.gateway.control.keys import Key, KeyStoreDown, digest_of, new_secret
 from services.gateway.control.keys_file import FileKeys
 from tests.keys import make_key
@@ -57,10 +57,10 @@ async def test_key_is_found_by_its_secret_alone() -> None:
     secret = new_secret()
     identity = Identity(FakeStore(key(secret)), required=True)
     await identity.refresh()
-    assert identity.key_of(secret.encode()).name == "one"
+    assert identity.holder_of(secret.encode()).key.name == "one"
     for wrong in (None, b"", secret[:-1].encode(), secret.encode() + b"x" * 300, digest_of(secret.encode())):
         with pytest.raises(Unauthenticated):
-            identity.key_of(wrong)
+            identity.holder_of(wrong)
 
 
 async def test_key_whose_digest_begins_alike_is_not_taken_for_another() -> None:
@@ -70,7 +70,7 @@ async def test_key_whose_digest_begins_alike_is_not_taken_for_another() -> None:
     identity = Identity(FakeStore(twin), required=True)
     await identity.refresh()
     with pytest.raises(Unauthenticated):
-        identity.key_of(secret.encode())
+        identity.holder_of(secret.encode())
 
 
 async def test_key_expires() -> None:
@@ -78,10 +78,10 @@ async def test_key_expires() -> None:
     secret = new_secret()
     identity = Identity(FakeStore(key(secret, expires=101.0)), required=True, clock=lambda: now[0])
     await identity.refresh()
-    identity.key_of(secret.encode())
+    identity.holder_of(secret.encode())
     now[0] = 101.0
     with pytest.raises(Unauthenticated, match="expired"):
-        identity.key_of(secret.encode())
+        identity.holder_of(secret.encode())
 
 
 async def test_known_keys_stay_good_while_the_store_is_down_and_nobody_gets_in_before_it_was_read() -> None:
@@ -92,23 +92,23 @@ async def test_known_keys_stay_good_while_the_store_is_down_and_nobody_gets_in_b
     await identity.refresh()
     assert identity.closed
     with pytest.raises(Unavailable):
-        identity.key_of(secret.encode())
+        identity.holder_of(secret.encode())
     store.down = False
     await identity.refresh()
     store.down = True
     await identity.refresh()
-    assert identity.key_of(secret.encode()).name == "one"
+    assert identity.holder_of(secret.encode()).key.name == "one"
 
 
 def test_admin_may_do_everything_and_others_what_they_have() -> None:
     plain = key("x")
-    check_scope(plain, "infer")
+    Holder(plain).check_scopes(("infer", "chat"))
     with pytest.raises(PermissionDenied, match="'admin'"):
-        check_scope(plain, "admin")
-    check_scope(msgspec.structs.replace(plain, scopes=("admin",)), "chat")
-    check_model(plain, "anything")
+        Holder(plain).check_scopes(("infer", "admin"))
+    Holder(msgspec.structs.replace(plain, scopes=("admin",))).check_scopes(("chat", "infer"))
+    Holder(plain).check_model("anything")
     with pytest.raises(PermissionDenied):
-        check_model(msgspec.structs.replace(plain, models=("iris",)), "fraud")
+        Holder(msgspec.structs.replace(plain, models=("iris",))).check_model("fraud")
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ async def test_redis_that_is_gone_follows_the_policy_and_recovers_by_itself(serv
     settings = LimitsSettings.model_validate({"caller": {"requests_per_minute": 1}, "on_store_failure": policy})
     ledger = ledger_of(server)
     limits = Limits(settings, ledger)
-    one = limits.of_caller("key a")
-    assert one is not None
-    charges = [Charge(one, 1, 0, 0)]
+    entry = limits.of_caller("key a")
+    assert entry is not None
+    charges = entry.charges
     assert await limits.reserve(charges)
     with pytest.raises(LimitExceeded):
         await limits.reserve(charges)
