@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -71,9 +72,10 @@ def read_ask(body: bytes, settings: AdmissionSettings) -> Ask:
     except _UNREADABLE:
         return NOTHING
     _bound_messages(body, settings.max_messages)
-    answers = _count(asked.n) or _count(asked.best_of) or 1
-    limit = next(filter(None, map(_count, (asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens))), 0)
-    most = (limit or settings.assumed_new_tokens) * max(answers, _count(asked.best_of)) * _prompts(asked.prompt)
+    # Which of them counts depends on the path: the largest is right from above for each.
+    limit = max(map(_count, (asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens)))
+    answers = max(1, _count(asked.n), _count(asked.best_of))
+    most = (limit or settings.assumed_new_tokens) * answers * _prompts(asked.prompt)
     if settings.max_new_tokens is not None and limit and most > settings.max_new_tokens:
         raise InvalidInput(
             f"max_tokens: the request asks for up to {most} tokens; at most {settings.max_new_tokens} are given.",
@@ -100,7 +102,14 @@ def _bound_messages(body: bytes, most: int) -> None:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A positive whole number, also where it is written as vLLM would take it too: 100.0 or "100"."""
+    if isinstance(value, bool):
+        return 0
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return int(number) if 0 < number < math.inf else 0
 
 
 def _prompts(prompt: msgspec.Raw) -> int:
