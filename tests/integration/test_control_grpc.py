@@ -47,7 +47,7 @@ async def calling(control: Control, stage: Stage | None = None) -> AsyncIterator
 
 
 def oip(channel: grpc.aio.Channel) -> Any:
-    return service_pb2_grpc.GRPCllm(channel)
+    return service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
 def llm(channel: grpc.aio.Channel) -> Any:
