@@ -130,6 +130,7 @@ class GatewayApp:
                 raise MethodNotAllowed(f"{path} takes {route.method}, not {scope['method']}.", allow=route.method)  # noqa: TRY301
             if self._control.concerns(scope["headers"]):
                 exchange.passage = await self._control.enter(template, scope["headers"], _host(scope))
+                line.key = exchange.passage.key_name if exchange.passage is not None else ""
             await route.handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, route)

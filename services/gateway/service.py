@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator  # noqa: TC003 - BentoML reads the annotations
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from services.asgi import ASGIApp
 
 bentoml_patches.apply()
+# uvicorn believes what clients on this machine say of their address unless told otherwise, and limits go by the address.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 _FLUSH_SECONDS = 0.2
 

@@ -432,3 +432,20 @@ async def test_control_that_has_nothing_to_do_lets_requests_by(tmp_path: Path) -
     control, _ = control_over(tmp_path)
     assert not control.concerns([(b"host", b"x"), (b"content-type", b"application/json")])
     assert control.concerns([(b"x-request-timeout", b"1")])
+
+
+async def test_log_names_the_key_and_never_its_secret(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    control, store = control_over(tmp_path)
+    secret = await make_key(store, "somebody")
+    bundle = Bundle(control=control)
+    async with asking(control, bundle) as client:
+        await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer(secret))
+        await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer("tdm_guess"))
+    bundle.telemetry.flush()
+    first, second = capsysbinary.readouterr().out.splitlines()
+    assert json.loads(first)["key"] == "somebody"
+    assert "key" not in json.loads(second)
+    assert secret.encode() not in first
+    assert b"tdm_guess" not in second

@@ -61,6 +61,11 @@ class Passage(Work):
         self._per_use = False
         self._context: Token[Work] | None = None
 
+    @property
+    def key_name(self) -> str:
+        """Name of the key that was used; empty when none was needed."""
+        return self.holder.key.name if self.holder is not None else ""
+
     async def enter(self, *, per_use: bool = False) -> None:
         """Charge the caller for a request; with `per_use`, for each use of a model instead. Raises LimitExceeded."""
         if self._limits is not None:

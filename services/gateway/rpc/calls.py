@@ -88,6 +88,7 @@ class Calls:
             passage: Passage | None = None
             try:
                 passage = await self._enter(route, context)
+                line.key = passage.key_name if passage is not None else ""
                 answer = await work(read(request), Call(context, line))
                 line.status = _OK
                 _tell_standing(context, line, passage)
@@ -109,6 +110,7 @@ class Calls:
             passage: Passage | None = None
             try:
                 passage = await self._enter(route, context)
+                line.key = passage.key_name if passage is not None else ""
                 async for answer in work(read(request), Call(context, line)):
                     yield answer
                 line.status = _OK
