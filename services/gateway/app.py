@@ -5,6 +5,7 @@ A path that is not in the table does not exist, however it is written: look-up i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -124,24 +125,26 @@ class GatewayApp:
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         exchange = Exchange(scope, receive, send, line, self._body_limit)
         try:
-            if route is None:
-                raise RouteNotFound(f"There is nothing at {path!r}.")  # noqa: TRY301
-            if scope["method"] != route.method and (scope["method"], route.method) != ("HEAD", "GET"):
-                raise MethodNotAllowed(f"{path} takes {route.method}, not {scope['method']}.", allow=route.method)  # noqa: TRY301
+            handler = _handler(route, scope)
             if self._control.concerns(scope["headers"]):
                 exchange.passage = await self._control.enter(template, scope["headers"], _host(scope))
                 line.key = exchange.passage.key_name if exchange.passage is not None else ""
-            await route.handler(exchange)
+            await handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, route)
         except ClientGone:
             line.status = _CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            line.status = _CLIENT_CLOSED_REQUEST
+            if not exchange.departed:
+                raise
         except Exception:
             logger.exception("Request %s failed", line.request_id)
             if exchange.started:
                 raise
             await self._fail(exchange, InternalError("Something went wrong on our side."), route)
         finally:
+            exchange.close()
             if exchange.passage is not None:
                 exchange.passage.leave()
             self._telemetry.end(began, line)
@@ -170,6 +173,16 @@ class GatewayApp:
         error_body = route.error_body if route else _error_body_for(exchange.scope["path"])
         headers = tuple((name.encode(), value.encode("latin-1")) for name, value in error.headers().items())
         await exchange.json(error.error_code, error_body(error, line.request_id), headers)
+
+
+def _handler(route: Route | None, scope: Scope) -> Callable[[Exchange], Awaitable[None]]:
+    """What answers a request. Raises RouteNotFound or MethodNotAllowed."""
+    path, method = scope["path"], scope["method"]
+    if route is None:
+        raise RouteNotFound(f"There is nothing at {path!r}.")
+    if method != route.method and (method, route.method) != ("HEAD", "GET"):
+        raise MethodNotAllowed(f"{path} takes {route.method}, not {method}.", allow=route.method)
+    return route.handler
 
 
 def _host(scope: Scope) -> str | None:

@@ -14,6 +14,7 @@ from services.gateway.app import model_routes, routes
 from services.gateway.control.keys import KeyLimits, without
 from services.gateway.control.policy import NEEDS, OPEN
 from services.settings import AdmissionSettings
+from tests.asgi import Client
 from tests.fakes import LLM_NAME, Answer, chat_answer, chat_events
 from tests.gateway import Bundle
 from tests.keys import control_over, make_key
@@ -374,6 +375,26 @@ async def test_full_queue_of_the_language_model_is_429_at_once(tmp_path: Path) -
         assert sum(getattr(answer, "status_code", 0) == 200 for answer in answers) == 3
     gate = bundle.dataplane._llm.gate
     assert (gate.in_flight, gate.tokens_in_flight, gate.queued) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("path", [NATIVE, OIP])
+async def test_client_that_leaves_frees_its_place_and_what_it_held(tmp_path: Path, path: str) -> None:
+    control, store = control_over(tmp_path, caller={"concurrent_requests": 1})
+    secret = await make_key(store, "hasty")
+    headers = [(name.encode(), value.encode()) for name, value in bearer(secret).items()]
+    bundle = Bundle(control=control)
+    bundle.classifier.gate.clear()
+    async with asking(control, bundle) as client:
+        leaving = Client(json.dumps(BODIES[path]).encode())
+        asked = asyncio.create_task(leaving.ask(bundle.app, "POST", path, headers))
+        await bundle.classifier.reached.wait()
+        assert (await client.post(path, json=BODIES[path], headers=bearer(secret))).status_code == 429
+        leaving.leave()
+        await asyncio.wait_for(asked, 1)
+        assert not leaving.sent
+        bundle.classifier.gate.set()
+        assert (await client.post(path, json=BODIES[path], headers=bearer(secret))).status_code == 200
+    assert bundle.counted(path if path == NATIVE else "/v2/models/{model}/infer", 499) == 1
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", ""])
