@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable
 
     from services.asgi import Header, Receive, Scope, Send
-    from services.gateway.control.path import Passage
+    from services.gateway.control.passage import Passage
     from services.telemetry import AccessLine
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
-    from services.gateway.control.path import Control, Passage
+    from services.gateway.control.passage import Passage
+    from services.gateway.control.path import Control
     from services.telemetry import Telemetry
 
     Context = grpc.aio.ServicerContext[Any, Any]
