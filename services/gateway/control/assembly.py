@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway.control.identity import Identity
 from services.gateway.control.keys_file import FileKeys
+from services.gateway.control.ledger import LedgerDown, NoLedger
 from services.gateway.control.ledger_file import FileLedger, server_ledger_path
 from services.gateway.control.ledger_memory import SLOT, MemoryLedger
 from services.gateway.control.limits import Limits
@@ -68,4 +69,8 @@ def _ledger(settings: Settings) -> Ledger:
     algorithm = ALGORITHMS[limits.algorithm]
     if settings.gateway.workers == 1 and limits.ledger is None:
         return MemoryLedger(algorithm, bytearray(limits.ledger_slots * SLOT))
-    return FileLedger(algorithm, limits.ledger or server_ledger_path(), limits.ledger_slots)
+    try:
+        path = limits.ledger or server_ledger_path(limits.ledger_slots)
+        return FileLedger(algorithm, path, limits.ledger_slots)
+    except (OSError, LedgerDown) as error:
+        return NoLedger(f"The workers cannot share a ledger: {error}")

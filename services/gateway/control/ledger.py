@@ -93,3 +93,22 @@ class Ledger(Protocol):
     async def close(self) -> None:
         """Let go of everything."""
         ...
+
+
+class NoLedger:
+    """Stands where a ledger should be that cannot be opened: whoever is limited meets the policy for that."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
+        raise LedgerDown(self._reason)
+
+    def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
+        """Nothing was ever reserved."""
+
+    async def tend(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

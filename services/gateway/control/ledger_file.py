@@ -118,15 +118,15 @@ def _locked(path: Path) -> int | None:
     return None
 
 
-def server_ledger_path() -> Path:
+def server_ledger_path(slots: int) -> Path:
     """Where the workers of this server, which have one parent, share a ledger; leftovers of servers that ended are removed."""
     folder = Path(tempfile.gettempdir()) / f"tandem-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for path in folder.glob("ledger-*"):
-        owner = path.name.removeprefix("ledger-").partition(".")[0]
+        owner = path.name.split("-")[1]
         if owner.isdigit() and not _lives(int(owner)):
             path.unlink(missing_ok=True)
-    return folder / f"ledger-{os.getppid()}"
+    return folder / f"ledger-{os.getppid()}-{slots}"
 
 
 def _lives(process: int) -> bool:

@@ -174,10 +174,10 @@ async def test_ledger_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 def test_ledgers_of_servers_that_ended_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    first = server_ledger_path()
-    leftover = first.with_name("ledger-4194305")
+    first = server_ledger_path(64)
+    leftover = first.with_name("ledger-4194305-64.0")
     leftover.touch()
     first.touch()
-    assert server_ledger_path() == first
+    assert server_ledger_path(64) == first
     assert first.exists()
     assert not leftover.exists()
