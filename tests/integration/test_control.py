@@ -346,7 +346,9 @@ async def test_tokens_of_a_request_that_fails_are_given_back(tmp_path: Path, ans
 
 
 async def test_explanation_is_charged_to_the_language_model_too(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path, models={LLM_NAME: {"requests_per_minute": 1}})
+    control, store = control_over(
+        tmp_path, caller={"requests_per_minute": 10}, models={LLM_NAME: {"requests_per_minute": 1}}
+    )
     secret = await make_key(store, "curious")
     async with asking(control) as client:
         asked = {"model": "flowers", "row": ROW}
@@ -354,6 +356,7 @@ async def test_explanation_is_charged_to_the_language_model_too(tmp_path: Path) 
     assert answers[0].json()["explanation"]
     assert answers[1].json()["explanation"] is None
     assert "requests a minute" in answers[1].json()["reason"]
+    assert answers[1].headers["x-ratelimit-remaining-requests"] == "8", "the prediction was a request all the same"
 
 
 async def test_full_queue_of_the_language_model_is_429_at_once(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Passage(Work):
         "_context",
         "_limits",
         "_per_use",
+        "_served",
         "_standings",
         "_used",
         "holder",
@@ -43,6 +44,7 @@ class Passage(Work):
         self._asked = 0
         self._used: int | None = None
         self._per_use = False
+        self._served = False
         self._context: Token[Work] | None = None
 
     @property
@@ -81,13 +83,14 @@ class Passage(Work):
         own = self._bucket
         if own is not None and ((tokens and own.tokens) or self._per_use):
             charges.append(Charge(own, int(self._per_use), tokens if own.tokens else 0, 0))
-        if not charges:
-            return
-        try:
-            await self._charge(charges)
-        except LimitExceeded:
-            self._take_back_requests()
-            raise
+        if charges:
+            try:
+                await self._charge(charges)
+            except LimitExceeded:
+                if not self._served:
+                    self._take_back_requests()
+                raise
+        self._served = True
         if any(charge.tokens for charge in charges):
             self.metered = True
             self._asked += tokens
