@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from services.settings import Settings
@@ -43,7 +43,7 @@ llm:
 A setting that does not exist, or a value out of its range, stops `make serve` with a sentence that names it.
 """
 
-_NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path"}
+_NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path", SecretStr: "text"}
 
 
 def page() -> str:
@@ -113,7 +113,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "must be given"
-    if value is None or value == ():
+    if value is None or value == () or (isinstance(value, BaseModel) and not value.model_dump(exclude_none=True)):
         return "none"
     if isinstance(value, str | Path):
         return f"`{str(value).removeprefix(f'{ROOT}/')}`"

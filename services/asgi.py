@@ -20,6 +20,9 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+TIMEOUT_HEADER = "x-request-timeout"
+"""Seconds that the sender of a request still waits for its answer."""
+
 _JSON: Header = (b"content-type", b"application/json")
 _MOST_DIGITS = 18
 """Of a content length that is worth reading: Python refuses to read numbers of some thousand digits."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from services.asgi import read_body, send_bytes, send_json
+from services.asgi import TIMEOUT_HEADER, read_body, send_bytes, send_json
 from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_FRAME = 2**30
 _MAX_CHANGE = 2**16
+_TIMEOUT = TIMEOUT_HEADER.encode()
 _FRAME = ((b"content-type", CONTENT_TYPE.encode()),)
 
 logger = logging.getLogger("tandem.classifier")
@@ -56,20 +59,23 @@ class HopApp:
             await _send_error(send, InternalError("The model failed on this request."))
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
         spec = runner.spec
-        frame = encode_frame(spec.name, spec.version, {"probabilities": await runner.predict(rows)})
+        frame = encode_frame(spec.name, spec.version, {"probabilities": await runner.predict(rows, deadline)})
         await send_bytes(send, 200, frame, _FRAME)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = _deadline(scope)
         header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
         runner = self._registry.runner(header.model, header.version)
-        frame = encode_frame(header.model, header.version, await runner.infer(tensors))
+        frame = encode_frame(header.model, header.version, await runner.infer(tensors, deadline))
         await send_bytes(send, 200, frame, _FRAME)
 
     async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
-        probabilities, attributions = await runner.attribute(rows)
+        probabilities, attributions = await runner.attribute(rows, deadline)
         answer = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
         await send_json(send, 200, msgspec.json.encode(answer))
 
@@ -91,6 +97,15 @@ class HopApp:
         if rows is None or rows.dtype != np.float32:
             raise InvalidInput("The frame needs one FP32 tensor named 'features'.", param="features")
         return self._registry.runner(header.model, header.version), rows.astype(np.float32, copy=False)
+
+
+def _deadline(scope: Scope) -> float:
+    """When the gateway stops waiting, on the clock of `time.monotonic`; infinite when it does not say."""
+    given = next((value for name, value in scope["headers"] if name == _TIMEOUT), None)
+    try:
+        return math.inf if given is None else time.monotonic() + float(given)
+    except ValueError:
+        return math.inf
 
 
 async def _send_error(send: Send, error: ServingError) -> None:

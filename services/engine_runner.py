@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from models.engines.loader import warm_up_attributions
 from models.errors import BadInput
-from services.errors import InvalidInput
+from services.errors import DeadlineExceeded, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,26 +52,33 @@ class EngineRunner:
         self._seconds_per_row = math.inf  # not measured yet
         self._in_thread = 0
 
-    async def predict(self, rows: Rows) -> Probabilities:
-        """Probabilities for `rows`, shape (n, features); InvalidInput when the width is not the model's."""
+    async def predict(self, rows: Rows, deadline: float = math.inf) -> Probabilities:
+        """Probabilities for `rows`, shape (n, features); InvalidInput when the width is not the model's, DeadlineExceeded
+        when its turn comes after `deadline`, a time of `time.monotonic`.
+        """
         engine = self._classifier(rows)
-        return await self._run(engine.predict, rows, len(rows))
+        return await self._run(engine.predict, rows, len(rows), deadline)
 
-    async def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
+    async def infer(self, tensors: Tensors, deadline: float = math.inf) -> dict[str, NDArray[Any]]:
         """The outputs of a model that is no classifier, by name; InvalidInput when it refuses the inputs."""
         if self.spec.is_classifier:
             raise InvalidInput(f"{self.spec.name} is a classifier: it takes rows of features.", param="model")
         try:
-            return await self._run(cast("TensorEngine", self._engine).infer, tensors, self._weight(tensors))
+            return await self._run(cast("TensorEngine", self._engine).infer, tensors, self._weight(tensors), deadline)
         except BadInput as error:
             raise InvalidInput(str(error)) from None
 
-    async def attribute(self, row: Rows) -> tuple[Probabilities, Attributions]:
+    async def attribute(self, row: Rows, deadline: float = math.inf) -> tuple[Probabilities, Attributions]:
         """Probabilities and attributions of one row, shape (1, features)."""
         engine = self._classifier(row)
         if len(row) != 1:
             raise InvalidInput("Attributions are for one row at a time.", param="features")
-        return await self._in(self._executors.attribute, lambda one: (engine.predict(one), engine.attribute(one)), row)
+
+        def both(one: Rows) -> tuple[Probabilities, Attributions]:
+            _require_time(deadline)
+            return engine.predict(one), engine.attribute(one)
+
+        return await self._in(self._executors.attribute, both, row)
 
     async def warm_up(self) -> None:
         """Import what explanations need, so that the first caller does not wait for it."""
@@ -91,12 +98,12 @@ class EngineRunner:
         first = next(iter(tensors.values()), None)
         return len(first) if self.spec.batches and first is not None and first.ndim else 1
 
-    async def _run(self, work: Callable[[Given], Outcome], given: Given, count: int) -> Outcome:
+    async def _run(self, work: Callable[[Given], Outcome], given: Given, count: int, deadline: float) -> Outcome:
         if not self._in_thread and (not count or count * self._seconds_per_row < _INLINE_SECONDS):
-            return self._timed(work, given, count)
+            return self._timed(work, given, count, deadline)
         self._in_thread += 1
         running = asyncio.ensure_future(
-            self._in(self._executors.predict, lambda it: self._timed(work, it, count), given)
+            self._in(self._executors.predict, lambda it: self._timed(work, it, count, deadline), given)
         )
         running.add_done_callback(self._left_thread)
         return await asyncio.shield(running)  # a caller that leaves does not stop the thread
@@ -104,7 +111,8 @@ class EngineRunner:
     def _left_thread(self, _: asyncio.Future[Any]) -> None:
         self._in_thread -= 1
 
-    def _timed(self, work: Callable[[Given], Outcome], given: Given, count: int) -> Outcome:
+    def _timed(self, work: Callable[[Given], Outcome], given: Given, count: int, deadline: float) -> Outcome:
+        _require_time(deadline)
         started = time.perf_counter()
         outcome = work(given)
         if count:
@@ -116,3 +124,9 @@ class EngineRunner:
     @staticmethod
     async def _in(executor: ThreadPoolExecutor, work: Callable[[Given], Outcome], given: Given) -> Outcome:
         return await asyncio.get_running_loop().run_in_executor(executor, work, given)
+
+
+def _require_time(deadline: float) -> None:
+    """Raises DeadlineExceeded when nobody waits for the work that is about to begin."""
+    if time.monotonic() > deadline:
+        raise DeadlineExceeded("The time that the caller gave ran out before the work began.")

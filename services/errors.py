@@ -6,11 +6,14 @@ The tree (`error_code` is the HTTP status; only it survives BentoML's hop, so ca
     ├── InvalidInput        400 INVALID_ARGUMENT    the request is malformed; `param` names the field
     │   ├── PayloadTooLarge 413 RESOURCE_EXHAUSTED  the body is over the limit
     │   └── ModelLoadFailed 400 INVALID_ARGUMENT    a stored model that was to be loaded is broken
+    ├── Unauthenticated     401 UNAUTHENTICATED     no key, or one that is not known or has expired
+    ├── PermissionDenied    403 PERMISSION_DENIED   the key lacks the scope, or may not use the model
     ├── ModelNotFound       404 NOT_FOUND           no such model or version
     ├── RouteNotFound       404 NOT_FOUND           no such path
     ├── MethodNotAllowed    405 UNIMPLEMENTED       the path exists, the method does not; `allow` lists what does
     ├── Unsupported         501 UNIMPLEMENTED       part of a protocol that Tandem does not have
-    ├── Overloaded          429 RESOURCE_EXHAUSTED  a limit or queue is full; `retry_after` seconds
+    ├── Overloaded          429 RESOURCE_EXHAUSTED  a queue is full; `retry_after` seconds
+    │   └── LimitExceeded   429 RESOURCE_EXHAUSTED  the caller's own limit is used up; says how it stands
     ├── Unavailable         503 UNAVAILABLE         a dependency is down or starting; `retry_after` seconds
     │   └── NotRunning      503 UNAVAILABLE         its process is gone, not merely busy
     ├── DeadlineExceeded    504 DEADLINE_EXCEEDED   the time the caller gave ran out
@@ -69,6 +72,21 @@ class ModelLoadFailed(InvalidInput):
     kind = "model_load_failed"
 
 
+class Unauthenticated(ServingError):
+    error_code: HTTPStatus = HTTPStatus.UNAUTHORIZED
+    grpc_status = "UNAUTHENTICATED"
+    kind = "invalid_api_key"
+
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": 'Bearer realm="tandem"'}
+
+
+class PermissionDenied(ServingError):
+    error_code: HTTPStatus = HTTPStatus.FORBIDDEN
+    grpc_status = "PERMISSION_DENIED"
+    kind = "permission_denied"
+
+
 class ModelNotFound(ServingError):
     error_code: HTTPStatus = HTTPStatus.NOT_FOUND
     grpc_status = "NOT_FOUND"
@@ -104,6 +122,18 @@ class Overloaded(_Retryable):
     error_code: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
     grpc_status = "RESOURCE_EXHAUSTED"
     kind = "overloaded"
+
+
+class LimitExceeded(Overloaded):
+    kind = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: int = 1, standing: dict[str, str] | None = None) -> None:
+        """`standing` has the `x-ratelimit-*` headers."""
+        super().__init__(message, retry_after=retry_after)
+        self._standing = standing or {}
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), **self._standing}
 
 
 class Unavailable(_Retryable):

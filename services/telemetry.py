@@ -35,6 +35,8 @@ class AccessLine(msgspec.Struct, omit_defaults=True):
     model: str = ""
     rows: int = 0
     error: str = ""
+    key: str = ""
+    """Name of the key that was used."""
 
 
 class Telemetry:

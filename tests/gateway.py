@@ -14,7 +14,7 @@ from services.gateway.app import create_app
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.routes import NativeRoutes
-from services.settings import BatchingSettings, GatewaySettings, Settings
+from services.settings import AdmissionSettings, BatchingSettings, GatewaySettings, Settings
 from services.telemetry import Telemetry
 from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from services.asgi import ASGIApp
     from services.gateway.backends import ClassifierBackend, LLMBackend
+    from services.gateway.control.path import Control
     from services.gateway.health import Probed
 
 SPECS = (make_spec(), make_spec("trees", "v7"))
@@ -45,6 +46,8 @@ class Bundle:
         batch_rows: int = 1024,
         request_timeout: float = 60.0,
         fallback: ASGIApp = no_fallback,
+        control: Control | None = None,
+        admission: AdmissionSettings | None = None,
     ) -> None:
         """What is not given is a fake of its own."""
         self.classifier = FakeClassifier()
@@ -61,6 +64,7 @@ class Bundle:
         self.settings = Settings(
             gateway=GatewaySettings(max_body_bytes=MAX_BODY, max_rows=MAX_ROWS, request_timeout=request_timeout),
             batching=BatchingSettings(max_rows=batch_rows),
+            admission=admission or AdmissionSettings(),
         )
         self.dataplane = DataPlane(
             SPECS,
@@ -71,7 +75,7 @@ class Bundle:
             self.telemetry.batch,
         )
         native = NativeRoutes(self.dataplane, MAX_ROWS)
-        self.app = create_app(self.dataplane, native, self.telemetry, MAX_BODY, fallback)
+        self.app = create_app(self.dataplane, native, self.telemetry, MAX_BODY, fallback, control)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:

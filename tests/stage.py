@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from services.asgi import Receive, Scope, Send
+    from services.gateway.control.path import Control
 
 FLOWERS = make_spec().model_copy(
     update={
@@ -58,7 +59,8 @@ def tensor_spec(name: str, *tensors: tuple[str, str, tuple[int, ...]]) -> ModelS
 class Stage:
     """A gateway over fakes."""
 
-    def __init__(self, specs: Sequence[ModelSpec] = (FLOWERS,), **gateway: Any) -> None:
+    def __init__(self, specs: Sequence[ModelSpec] = (FLOWERS,), control: Control | None = None, **gateway: Any) -> None:
+        self.control = control
         self.grpc_port = 0
         """Where `channel` connects to."""
         self.classifier = FakeClassifier()
@@ -76,7 +78,7 @@ class Stage:
         self.dataplane = DataPlane(specs, self.classifier, self.llm, self.monitor, self.settings, self.telemetry.batch)
         native = NativeRoutes(self.dataplane, self.settings.gateway.max_rows)
         self.app = create_app(
-            self.dataplane, native, self.telemetry, self.settings.gateway.max_body_bytes, _nothing_else
+            self.dataplane, native, self.telemetry, self.settings.gateway.max_body_bytes, _nothing_else, control
         )
 
     @asynccontextmanager
@@ -96,7 +98,7 @@ class Stage:
             probe.bind(("127.0.0.1", 0))
             self.grpc_port = int(probe.getsockname()[1])
         settings = self.settings.gateway.model_copy(update={"grpc_port": self.grpc_port})
-        server = GrpcServer(self.dataplane, self.telemetry, settings)
+        server = GrpcServer(self.dataplane, self.telemetry, settings, self.control)
         assert await server.start("127.0.0.1") == self.grpc_port
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:

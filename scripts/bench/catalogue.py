@@ -78,7 +78,12 @@ def tandem_command(peer: Peer) -> Command:
     bentoml = str(Path(sys.executable).with_name("bentoml"))
     argv = (bentoml, "serve", "service:Gateway", "--host", "127.0.0.1", "--port", str(peer.port))
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    env = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "TANDEM_GATEWAY__GRPC_PORT": str(GRPC_PORT), "PATH": path}
+    env = {
+        "BENTOML_HOME": str(home),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "TANDEM_GATEWAY__GRPC_PORT": str(GRPC_PORT),
+        "PATH": path,
+    }
     return Command((*argv, "--timeout-graceful-shutdown", "5"), ROOT, env)
 
 

@@ -5,12 +5,14 @@ A path that is not in the table does not exist, however it is written: look-up i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
+from services.gateway.control.path import Control
 from services.gateway.exchange import ClientGone, Exchange
 from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
@@ -102,6 +104,7 @@ class GatewayApp:
         telemetry: Telemetry,
         body_limit: int,
         fallback: ASGIApp,
+        control: Control,
     ) -> None:
         """`fallback` is BentoML's app, which serves its own pages and schema."""
         self._table = table
@@ -109,6 +112,7 @@ class GatewayApp:
         self._telemetry = telemetry
         self._body_limit = body_limit
         self._fallback = fallback
+        self._control = control
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,21 +125,28 @@ class GatewayApp:
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         exchange = Exchange(scope, receive, send, line, self._body_limit)
         try:
-            if route is None:
-                raise RouteNotFound(f"There is nothing at {path!r}.")  # noqa: TRY301
-            if scope["method"] != route.method and (scope["method"], route.method) != ("HEAD", "GET"):
-                raise MethodNotAllowed(f"{path} takes {route.method}, not {scope['method']}.", allow=route.method)  # noqa: TRY301
-            await route.handler(exchange)
+            handler = _handler(route, scope)
+            if self._control.concerns(scope["headers"]):
+                exchange.passage = await self._control.enter(template, scope["headers"], _host(scope))
+                line.key = exchange.passage.key_name if exchange.passage is not None else ""
+            await handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, route)
         except ClientGone:
             line.status = _CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            line.status = _CLIENT_CLOSED_REQUEST
+            if not exchange.departed:
+                raise
         except Exception:
             logger.exception("Request %s failed", line.request_id)
             if exchange.started:
                 raise
             await self._fail(exchange, InternalError("Something went wrong on our side."), route)
         finally:
+            exchange.close()
+            if exchange.passage is not None:
+                exchange.passage.leave()
             self._telemetry.end(began, line)
 
     def _find(self, path: str) -> tuple[Route | None, str]:
@@ -164,6 +175,21 @@ class GatewayApp:
         await exchange.json(error.error_code, error_body(error, line.request_id), headers)
 
 
+def _handler(route: Route | None, scope: Scope) -> Callable[[Exchange], Awaitable[None]]:
+    """What answers a request. Raises RouteNotFound or MethodNotAllowed."""
+    path, method = scope["path"], scope["method"]
+    if route is None:
+        raise RouteNotFound(f"There is nothing at {path!r}.")
+    if method != route.method and (method, route.method) != ("HEAD", "GET"):
+        raise MethodNotAllowed(f"{path} takes {route.method}, not {method}.", allow=route.method)
+    return route.handler
+
+
+def _host(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
 def _error_body_for(path: str) -> Callable[[ServingError, str], bytes]:
     if path.startswith("/v2"):
         return oip_errors.error_body
@@ -171,10 +197,17 @@ def _error_body_for(path: str) -> Callable[[ServingError, str], bytes]:
 
 
 def create_app(
-    dataplane: DataPlane, native: NativeRoutes, telemetry: Telemetry, body_limit: int, fallback: ASGIApp
+    dataplane: DataPlane,
+    native: NativeRoutes,
+    telemetry: Telemetry,
+    body_limit: int,
+    fallback: ASGIApp,
+    control: Control | None = None,
 ) -> GatewayApp:
-    """The gateway over its collaborators; tests give it fakes."""
+    """The gateway over its collaborators; tests give it fakes. Without `control` everybody may do everything."""
     openai = OpenAIRoutes(dataplane)
     oip = OIPRoutes(dataplane)
     table = routes(native, openai, oip, OperationsRoutes(dataplane, telemetry))
-    return GatewayApp(table, model_routes(openai, oip), telemetry, body_limit, fallback)
+    return GatewayApp(
+        table, model_routes(openai, oip), telemetry, body_limit, fallback, control or Control(None, None, 1.0)
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import Attributions
+from services.asgi import TIMEOUT_HEADER
 from services.classifier_routes import (
     ATTRIBUTE_PATH,
     INFER_PATH,
@@ -22,6 +23,7 @@ from services.classifier_routes import (
 )
 from services.errors import InternalError, InvalidInput, ModelLoadFailed, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
+from services.gateway.control.work import seconds_left
 from services.gateway.stacking import grouped, row_count, split, stacked
 from services.runtime import STATUS_PATH
 
@@ -156,9 +158,9 @@ class RemoteClassifier:
 
     async def _post(self, path: str, spec: ModelSpec, tensors: Tensors) -> bytes:
         frame = encode_frame(spec.name, spec.version, tensors)
-        status, body = await self._upstream.call(
-            "POST", path, body=frame, headers=_FRAME_HEADERS, timeout=self._timeout
-        )
+        timeout = seconds_left(self._timeout)
+        headers = _FRAME_HEADERS | {TIMEOUT_HEADER: f"{timeout:.3f}"}
+        status, body = await self._upstream.call("POST", path, body=frame, headers=headers, timeout=timeout)
         if status != 200:  # noqa: PLR2004
             raise _error(status, body)
         return body

@@ -7,11 +7,12 @@ server therefore adds no delay, and a busy one sends ever larger batches, up to 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
+from services.gateway.control.fairness import FairQueue
+from services.gateway.control.work import Work, begin, current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,8 @@ Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
 _SWEEP_SECONDS = 0.05
+_TURNS = 8
+"""A caller's turn is this part of a batch: that many callers find a place in each, whoever floods."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,8 +61,7 @@ class Batcher(Generic[Payload, Result]):
         self._call = call
         self._limits = limits
         self._observe = observe
-        self._queue: deque[_Item[Payload, Result]] = deque()
-        self._queued_rows = 0
+        self._queue: FairQueue[_Item[Payload, Result]] = FairQueue(limits.max_rows // _TURNS)
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: set[_Item[Payload, Result]] = set()
         self._flush_due = False
@@ -68,7 +70,7 @@ class Batcher(Generic[Payload, Result]):
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a batch to leave with."""
-        return self._queued_rows
+        return self._queue.weight
 
     @property
     def in_flight(self) -> int:
@@ -78,15 +80,18 @@ class Batcher(Generic[Payload, Result]):
     async def submit(self, payload: Payload, rows: int, seconds: float) -> Result:
         """The result for `payload`, which weighs `rows` rows, within `seconds`.
 
-        Raises Overloaded when the queue is full, DeadlineExceeded when the time is up, and what `call` raised.
+        Callers take turns. Raises Overloaded when the queue, or the caller's share of it, is full, DeadlineExceeded when
+        the time is up, and what `call` raised.
         """
-        if self._queued_rows + rows > self._limits.max_queued_rows and self._queue:
-            raise Overloaded(f"{self._queued_rows} rows already wait for this model. Try again shortly.")
+        caller = current().caller
+        if not self._queue.has_room(caller, rows, self._limits.max_queued_rows):
+            raise Overloaded(f"{self._queue.weight} rows already wait for this model. Try again shortly.")
+        if seconds <= 0:
+            raise DeadlineExceeded("The time that the caller gave ran out before the work began.")
         loop = asyncio.get_running_loop()
         now = loop.time()
         item: _Item[Payload, Result] = _Item(payload, rows, now + seconds, now, loop.create_future())
-        self._queue.append(item)
-        self._queued_rows += rows
+        self._queue.push(caller, rows, item)
         if not self._flush_due and len(self._running) < self._limits.max_in_flight:
             self._flush_due = True
             loop.call_soon(self._flush)
@@ -100,7 +105,6 @@ class Batcher(Generic[Payload, Result]):
             if not item.future.done():
                 item.future.set_exception(Unavailable("The server is shutting down."))
         self._queue.clear()
-        self._queued_rows = 0
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -116,15 +120,14 @@ class Batcher(Generic[Payload, Result]):
             self._running.add(task)
             task.add_done_callback(self._finished)
             now = asyncio.get_running_loop().time()
-            self._observe(sum(item.rows for item in batch), now - batch[0].queued_at)
+            self._observe(sum(item.rows for item in batch), now - min(item.queued_at for item in batch))
 
     def _take(self) -> list[_Item[Payload, Result]]:
         batch: list[_Item[Payload, Result]] = []
         rows = 0
         now = asyncio.get_running_loop().time()
-        while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.max_rows):
-            item = self._queue.popleft()
-            self._queued_rows -= item.rows
+        while self._queue and (not batch or rows + self._queue.next_weight() <= self._limits.max_rows):
+            item = self._queue.pop()
             if _waits(item, now):
                 batch.append(item)
                 rows += item.rows
@@ -136,6 +139,7 @@ class Batcher(Generic[Payload, Result]):
 
     async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
         self._under_way.update(batch)
+        begin(Work(max(item.deadline for item in batch)))  # instead of the request's in whose context this task began
         try:
             await self._attempt(batch)
         except asyncio.CancelledError:
@@ -169,8 +173,7 @@ class Batcher(Generic[Payload, Result]):
         now = loop.time()
         for item in self._under_way:
             _waits(item, now)
-        self._queue = deque(item for item in self._queue if _waits(item, now))
-        self._queued_rows = sum(item.rows for item in self._queue)
+        self._queue.keep(lambda item: _waits(item, now))
         if self._queue or self._under_way:
             self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
 

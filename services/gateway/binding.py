@@ -9,7 +9,12 @@ import click
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLConfigException
 
+from services.gateway.control.keys import KeyStoreDown
+from services.gateway.control.keys_file import FileKeys
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from services.settings import Settings
 
 
@@ -22,11 +27,14 @@ def asked_host() -> str:
 
 def check_binding(host: str, settings: Settings) -> None:
     """Raises BentoMLConfigException when `host` is reachable from other machines and nothing guards it."""
-    if settings.auth == "off" or _is_loopback(host):
+    if settings.auth == "off":
+        return
+    guarded = settings.redis.url is not None or _has_keys(settings.keys.file)
+    if guarded or _is_loopback(host):
         return
     raise BentoMLConfigException(
         f"Tandem would listen on {host}, where other machines reach it, and no keys are configured. "
-        "Listen on 127.0.0.1 (`--host 127.0.0.1`), or set TANDEM_AUTH=off if something else keeps strangers out."
+        "Make one with `python -m scripts.keys create NAME`, listen on 127.0.0.1 (`--host 127.0.0.1`), or set TANDEM_AUTH=off if something else keeps strangers out."
     )
 
 
@@ -37,6 +45,14 @@ def host_of(own_url: str | None) -> str:
     """
     host = (own_url or "").partition("://")[2].rpartition(":")[0] or "127.0.0.1"
     return "0.0.0.0" if host == "localhost" else host  # noqa: S104 - what the user asked for
+
+
+def _has_keys(path: Path) -> bool:
+    """Raises BentoMLConfigException when there is a file that cannot be used."""
+    try:
+        return bool(FileKeys(path).read())
+    except KeyStoreDown as error:
+        raise BentoMLConfigException(str(error)) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,6 +20,9 @@ from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.contract import Contract
+from services.gateway.control.admission import Gate
+from services.gateway.control.llm import GuardedLLM, before
+from services.gateway.control.work import current, seconds_left
 from services.gateway.sse import text_of
 from services.gateway.stacking import row_count
 
@@ -79,7 +82,14 @@ class DataPlane:
         """
         self.catalogue = Catalogue(specs, classifier)
         self._classifier = classifier
-        self._llm = llm
+        workers = settings.gateway.workers
+        self._llm = GuardedLLM(llm, settings.admission, lambda: next(iter(self.llm_models()), ""), workers)
+        self._attributions = Gate(
+            "attributions",
+            requests=max(1, settings.admission.explain_in_flight // workers),
+            queue=max(1, settings.admission.explain_queue // workers),
+            patience=settings.admission.patience,
+        )
         self._health = health
         self._timeout = settings.gateway.request_timeout
         self._slice = settings.batching.max_rows
@@ -98,7 +108,8 @@ class DataPlane:
         return self.catalogue.specs
 
     def spec(self, model: str, version: str | None = None) -> ModelSpec:
-        """The spec of `model`, in `version` where one is given; raises ModelNotFound."""
+        """The spec of `model`, in `version` where one is given; raises ModelNotFound, or PermissionDenied."""
+        current().allow(model)
         return self.catalogue.find(model, version)
 
     def versions(self, model: str) -> list[str]:
@@ -133,12 +144,13 @@ class DataPlane:
         Raises Unavailable, Overloaded or DeadlineExceeded.
         """
         self._health.require("classifier")
+        timeout = await self._permitted(spec)
         batcher = self._lane(spec).batcher
         answers: list[Probabilities]
         if 0 < len(rows) <= self._slice:
-            answers = await batcher.submit(rows, len(rows), self._timeout)
+            answers = await batcher.submit(rows, len(rows), timeout)
             return answers
-        return [answer for part in await self._in_parts(spec, rows, self._timeout) for answer in part]
+        return [answer for part in await self._in_parts(spec, rows, timeout) for answer in part]
 
     async def infer(
         self, spec: ModelSpec, tensors: Tensors, outputs: Sequence[str] = (), seconds: float | None = None
@@ -152,7 +164,8 @@ class DataPlane:
         contract = self._lane(spec).contract
         inputs = contract.check(tensors)
         wanted = contract.wanted(outputs)
-        timeout = self._timeout if seconds is None else min(seconds, self._timeout)
+        timeout = await self._permitted(spec)
+        timeout = timeout if seconds is None else min(seconds, timeout)
         if contract.is_classifier:
             probabilities = await self._probabilities(spec, inputs["features"], timeout)
             return {name: contract.labels(probabilities) if name == "label" else probabilities for name in wanted}
@@ -226,6 +239,15 @@ class DataPlane:
         if self._shares_port:  # the caller's next request may reach another process
             await asyncio.sleep(SETTLE_SECONDS)
 
+    async def _permitted(self, spec: ModelSpec) -> float:
+        """Count a use of the model; returns the seconds that it may take. Raises PermissionDenied, LimitExceeded or
+        DeadlineExceeded.
+        """
+        work = current()
+        if work.caller:
+            await work.use(spec.name)
+        return self._timeout if work.deadline is None else seconds_left(self._timeout)
+
     def _lane(self, spec: ModelSpec) -> _Lane:
         lane = self._lanes.get((spec.name, spec.version))
         if lane is None:
@@ -273,7 +295,9 @@ class DataPlane:
         self, spec: ModelSpec, row: Row
     ) -> tuple[str, dict[str, float], Attributions, tuple[RankedAttribution, ...]]:
         self._health.require("classifier")
-        probabilities, attributions = await self._classifier.attribute(spec, row)
+        await self._permitted(spec)
+        async with before(current().deadline), self._attributions.enter():
+            probabilities, attributions = await self._classifier.attribute(spec, row)
         named = {label: round(value, 6) for label, value in zip(spec.labels, probabilities, strict=True)}
         return attributions.label, named, attributions, rank(spec, row, attributions)
 

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable
 
     from services.asgi import Header, Receive, Scope, Send
+    from services.gateway.control.passage import Passage
     from services.telemetry import AccessLine
+
+
+_LONG = 0.1
+"""Seconds of work after which it is worth knowing whether the client still waits."""
 
 
 class ClientGone(Exception):
@@ -22,21 +27,37 @@ class ClientGone(Exception):
 class Exchange:
     """Reads one request and sends one answer, adding the request id to it and noting the status."""
 
-    __slots__ = ("_receive", "_send", "body_limit", "line", "scope", "started")
+    __slots__ = ("_receive", "_send", "_watch", "body_limit", "departed", "line", "passage", "scope", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, line: AccessLine, body_limit: int) -> None:
         self.scope = scope
         self.line = line
         self.started = False
         """Whether the head of the answer is out, after which the status cannot change."""
+        self.departed = False
+        """Whether the client left while its answer was worked on; the work is cancelled then."""
+        self._watch: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self.passage: Passage | None = None
+        """How the request was let in; None when nothing keeps watch over it."""
         self._receive = receive
         self._send = send
         self.body_limit = body_limit
         """Most bytes that a body may have."""
 
     async def body(self) -> bytes:
-        """The request's whole body; PayloadTooLarge past the limit."""
-        return await read_body(self.scope, self._receive, self.body_limit)
+        """The request's whole body; PayloadTooLarge past the limit. From then on the work is cancelled if the client leaves
+        while it takes long.
+        """
+        body = await read_body(self.scope, self._receive, self.body_limit)
+        # Most answers are out before it is worth a task to listen for the client.
+        self._watch = asyncio.get_running_loop().call_later(_LONG, self._begin_watch, asyncio.current_task())
+        return body
+
+    def close(self) -> None:
+        """The work is done: listen for the client no longer."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def header(self, name: bytes) -> str | None:
         """The first header called `name` (lower case)."""
@@ -51,6 +72,8 @@ class Exchange:
         self.started = True
         self.line.status = status
         head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
+        if self.passage is not None:
+            head = (*head, *self.passage.headers())
         await send_bytes(self._send, status, body, head)
 
     async def stream(
@@ -85,6 +108,15 @@ class Exchange:
             leaving.cancel()
             await asyncio.gather(working, leaving, return_exceptions=True)
 
+    def _begin_watch(self, work: asyncio.Task[Any] | None) -> None:
+        assert work is not None
+        self._watch = asyncio.ensure_future(self._end_with_client(work))
+
+    async def _end_with_client(self, work: asyncio.Task[Any]) -> None:
+        await self._client_left()
+        self.departed = True
+        work.cancel()
+
     async def _client_left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -93,4 +125,6 @@ class Exchange:
         self.started = True
         self.line.status = status
         head = [(b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers]
+        if self.passage is not None:
+            head += self.passage.headers()
         await self._send({"type": "http.response.start", "status": status, "headers": head})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator  # noqa: TC003 - BentoML reads the annotations
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
 from services.gateway.binding import asked_host, check_binding, host_of
+from services.gateway.control.assembly import create_control
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.answers import classified, explained
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from services.asgi import ASGIApp
 
 bentoml_patches.apply()
+# uvicorn believes what clients on this machine say of their address unless told otherwise, and limits go by the address.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 _FLUSH_SECONDS = 0.2
 
@@ -67,13 +71,16 @@ class Gateway:
             settings,
             self._telemetry.batch,
         )
+        self._control = create_control(settings)
         self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
-        self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway)
+        self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway, self._control)
         self._tasks: list[asyncio.Task[None]] = []
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The gateway's own routes; BentoML's pages and schema behind them."""
-        return create_app(self._dataplane, self._native, self._telemetry, self._settings.max_body_bytes, fallback)
+        return create_app(
+            self._dataplane, self._native, self._telemetry, self._settings.max_body_bytes, fallback, self._control
+        )
 
     @bentoml.api
     async def classify(self, model: str, rows: list[dict[str, float]], version: str | None = None) -> ClassifyAnswer:
@@ -106,6 +113,7 @@ class Gateway:
     @bentoml.on_startup
     async def start(self) -> None:
         """Open the connections, look after the dependencies, and say so when they are ready."""
+        await self._control.start()
         for upstream in self._upstreams.values():
             await upstream.open()
         self._monitor.start()
@@ -128,6 +136,7 @@ class Gateway:
                 await task
         await self._grpc.stop()
         await self._dataplane.close()
+        await self._control.stop()
         await self._monitor.stop()
         for upstream in self._upstreams.values():
             await upstream.close()

@@ -19,6 +19,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.asgi", "services.frames", "services.telemetry", "services.bentoml_patches", "services.engine_runner"),
     ("services.engine_shelf",),
     ("services.classifier*", "services.llm*"),
+    (
+        "services.gateway.control.work",
+        "services.gateway.control.fairness",
+        "services.gateway.control.tokens",
+        "services.gateway.control.metering",
+        "services.gateway.control.admission",
+        "services.gateway.control.keys*",
+    ),
     ("services.gateway.batching", "services.gateway.hop", "services.gateway.sse", "services.gateway.binding"),
     (
         "services.gateway.contract",
@@ -28,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("services.gateway.upstream", "services.gateway.health"),
     ("services.gateway.backends",),
+    ("services.gateway.control.llm",),
     ("services.gateway.dataplane",),
     ("services.gateway.control", "services.gateway.exchange", "services.gateway.rpc.calls", "services.gateway.banner"),
     ("services.gateway.native", "services.gateway.openai", "services.gateway.oip", "services.gateway.operations"),

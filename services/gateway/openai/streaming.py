@@ -28,6 +28,8 @@ async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, Non
         async for piece in response.content.iter_any():
             yield piece
             last = piece
+    except DeadlineExceeded as error:
+        yield _error_event(last, error)
     except aiohttp.ServerTimeoutError:
         yield _error_event(last, DeadlineExceeded("The language model went silent."))
     except (aiohttp.ClientError, OSError):

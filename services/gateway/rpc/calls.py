@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
+    from services.gateway.control.passage import Passage
+    from services.gateway.control.path import Control
     from services.telemetry import Telemetry
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,8 +55,9 @@ class Call:
 class Calls:
     """Turns methods into gRPC handlers. In logs and metrics, a call's status is the HTTP status of its outcome."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, control: Control) -> None:
         self._telemetry = telemetry
+        self._control = control
         self._ids = RequestIds()
 
     def handler(self, service: ServiceDescriptor, methods: Mapping[str, Work]) -> grpc.GenericRpcHandler:
@@ -82,12 +86,18 @@ class Calls:
     def _unary(self, route: str, read: Callable[[Any], Any], work: Callable[[Any, Call], Awaitable[Message]]) -> Any:
         async def handle(request: Any, context: Context) -> Message:
             began, line = self._begin(route, context)
+            passage: Passage | None = None
             try:
+                passage = await self._enter(route, context)
+                line.key = passage.key_name if passage is not None else ""
                 answer = await work(read(request), Call(context, line))
                 line.status = _OK
+                _tell_standing(context, line, passage)
             except BaseException as error:  # noqa: BLE001 - every way out has its status
                 await self._fail(context, line, error)
             finally:
+                if passage is not None:
+                    passage.leave()
                 self._telemetry.end(began, line)
             return answer
 
@@ -98,13 +108,19 @@ class Calls:
     ) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Message]:
             began, line = self._begin(route, context)
+            passage: Passage | None = None
             try:
+                passage = await self._enter(route, context)
+                line.key = passage.key_name if passage is not None else ""
                 async for answer in work(read(request), Call(context, line)):
                     yield answer
                 line.status = _OK
+                _tell_standing(context, line, passage)
             except BaseException as error:  # noqa: BLE001 - every way out has its status
                 await self._fail(context, line, error)
             finally:
+                if passage is not None:
+                    passage.leave()
                 self._telemetry.end(began, line)
 
         return handle
@@ -115,6 +131,16 @@ class Calls:
         if given:  # metadata costs a tenth of a call: an id of ours goes out with errors alone
             context.set_trailing_metadata(((HEADER, request_id),))
         return began, AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
+
+    async def _enter(self, route: str, context: Context) -> Passage | None:
+        """The same way in as over HTTP, with metadata for headers."""
+        headers = [
+            (name.encode(), value.encode("latin-1") if isinstance(value, str) else value)
+            for name, value in context.invocation_metadata() or ()
+        ]
+        if not self._control.concerns(headers):
+            return None
+        return await self._control.enter(route, headers, _host(context.peer()), seconds=context.time_remaining())
 
     async def _fail(self, context: Context, line: AccessLine, error: BaseException) -> NoReturn:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
@@ -142,3 +168,17 @@ def _parser(message: type[Message]) -> Callable[[bytes], Message]:
 async def _parsed(messages: AsyncIterator[bytes], parse: Callable[[bytes], Message]) -> AsyncIterator[Message]:
     async for data in messages:
         yield parse(data)
+
+
+def _tell_standing(context: Context, line: AccessLine, passage: Passage | None) -> None:
+    """Let the caller know how its limits stand."""
+    headers = passage.headers() if passage is not None else ()
+    if headers:
+        told = ((name.decode(), value.decode()) for name, value in headers)
+        context.set_trailing_metadata(((HEADER, line.request_id), *told))
+
+
+def _host(peer: str) -> str | None:
+    """The address in what gRPC calls a peer: `ipv4:10.0.0.7:50312`, `ipv6:%5B::1%5D:50312`."""
+    family, _, rest = peer.partition(":")
+    return unquote(rest).rpartition(":")[0].strip("[]") if family in {"ipv4", "ipv6"} else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.gateway.control.path import Control
 from services.gateway.oip.rpc import SERVICE as OIP
 from services.gateway.oip.rpc import OIPService
 from services.gateway.rpc.calls import Calls
@@ -28,8 +29,10 @@ logger = logging.getLogger("tandem.gateway")
 class GrpcServer:
     """Serves the Open Inference Protocol, the language model, health and reflection."""
 
-    def __init__(self, dataplane: DataPlane, telemetry: Telemetry, settings: GatewaySettings) -> None:
-        self._calls = Calls(telemetry)
+    def __init__(
+        self, dataplane: DataPlane, telemetry: Telemetry, settings: GatewaySettings, control: Control | None = None
+    ) -> None:
+        self._calls = Calls(telemetry, control or Control(None, None, 1.0))
         self._settings = settings
         self._health = HealthService(
             dataplane,

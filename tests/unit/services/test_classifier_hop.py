@@ -167,3 +167,11 @@ async def test_a_change_that_cannot_be_made_says_why(app: HopApp, body: bytes, c
 async def test_other_paths_are_bentomls(app: HopApp) -> None:
     with pytest.raises(AssertionError, match="/flowers reached BentoML's app"):
         await Client().ask(app, "POST", "/flowers")
+
+
+async def test_what_the_gateway_no_longer_waits_for_is_not_begun(app: HopApp) -> None:
+    frame = encode_frame("flowers", "", {"features": ROWS})
+    for seconds, status in ((b"-1", 504), (b"5", 200), (b"soon", 200)):
+        client = Client(frame)
+        await client.ask(app, "POST", PREDICT_PATH, [(b"x-request-timeout", seconds)])
+        assert client.status == status

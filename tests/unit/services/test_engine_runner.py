@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from services.engine_runner import EngineRunner, Executors
-from services.errors import InvalidInput
+from services.errors import DeadlineExceeded, InvalidInput
 from tests.fakes import FakeEngine, make_spec
 
 if TYPE_CHECKING:
@@ -127,6 +128,21 @@ async def test_call_whose_caller_left_is_not_joined_either(executors: Executors,
     await second
     assert engine.most_inside == 1
     assert runner._in_thread == 0
+
+
+async def test_work_whose_turn_comes_too_late_is_not_started(executors: Executors, engine: SlowEngine) -> None:
+    runner = EngineRunner(engine, executors)
+    first = asyncio.create_task(runner.predict(ROWS))
+    await asyncio.to_thread(engine.entered.wait, PATIENCE)
+    late = asyncio.create_task(runner.predict(ROWS, time.monotonic() + 0.05))
+    await asyncio.sleep(0.1)
+    engine.gate.set()
+    await first
+    with pytest.raises(DeadlineExceeded):
+        await late
+    with pytest.raises(DeadlineExceeded):
+        await runner.attribute(ROWS[:1], time.monotonic() - 1)
+    assert len(engine.threads) == 1
 
 
 async def test_errors_of_the_engine_reach_the_caller(executors: Executors) -> None:

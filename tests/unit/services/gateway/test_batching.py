@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.errors import DeadlineExceeded, InternalError, InvalidInput, Overloaded, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
+from services.gateway.control.work import Work, begin, seconds_left
 from tests.virtual_time import run_virtually
 
 if TYPE_CHECKING:
@@ -191,6 +192,30 @@ def test_work_that_expired_since_the_last_look_is_not_sent() -> None:
             await second
         await asyncio.sleep(2)
         assert model.batches == [[1]]
+
+    run_virtually(scenario())
+
+
+async def test_expired_work_is_not_even_queued() -> None:
+    model = Model(0)
+    batcher, _ = make(model)
+    with pytest.raises(DeadlineExceeded):
+        await batcher.submit(1, 1, 0.0)
+    assert not model.calls
+
+
+def test_batch_is_wanted_for_as_long_as_its_most_patient_caller() -> None:
+    async def scenario() -> None:
+        seen: list[float] = []
+
+        async def call(payloads: Sequence[int]) -> list[int]:
+            seen.append(seconds_left(100.0))
+            return list(payloads)
+
+        batcher: Batcher[int, int] = Batcher(call, LIMITS, lambda _rows, _waited: None)
+        begin(Work(deadline=1.0, caller="hasty"))
+        await asyncio.gather(submit(batcher, 1, seconds=1.0), submit(batcher, 2, seconds=7.0))
+        assert seen == [7.0]
 
     run_virtually(scenario())
 

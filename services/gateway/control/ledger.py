@@ -1,0 +1,114 @@
+"""What limits count in: buckets, charges on them, and what every ledger must do."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One thing with limits; zero stands for no limit."""
+
+    kind: str
+    """What it is of: "caller", "caller's model" or "model"."""
+    digest: bytes
+    """Eight bytes that tell it from others."""
+    requests: int
+    """A minute."""
+    tokens: int
+    """A minute."""
+    concurrent: int
+
+    @classmethod
+    def of(cls, kind: str, name: str, requests: int | None, tokens: int | None, concurrent: int | None) -> Bucket:
+        """A bucket of its `kind` and `name`, which together are unique; None stands for no limit."""
+        digest = hashlib.blake2b(f"{kind}\0{name}".encode(), digest_size=8).digest()
+        return cls(kind, digest, requests or 0, tokens or 0, concurrent or 0)
+
+
+class Charge(NamedTuple):
+    """What one request takes from a bucket."""
+
+    bucket: Bucket
+    requests: int
+    tokens: int
+    concurrent: int
+
+
+class Standing(NamedTuple):
+    """How a bucket stands after a charge: what remains, and seconds until all of it is there again."""
+
+    bucket: Bucket
+    requests: int
+    requests_reset: float
+    tokens: int
+    tokens_reset: float
+
+
+class Reserved(NamedTuple):
+    """Charges that were made."""
+
+    since: float
+    """When, by the ledger's own clock."""
+    lease: str
+    standings: list[Standing]
+    """How each charge's bucket stands after it."""
+
+
+class Refused(Exception):
+    """A charge does not fit; none of those that came with it was made."""
+
+    def __init__(self, standing: Standing, what: str, wait: float) -> None:
+        """`what` is "requests", "tokens" or "concurrent"; `wait` the seconds until it would fit, perhaps infinite."""
+        super().__init__(what)
+        self.standing = standing
+        self.what = what
+        self.wait = wait
+
+
+class LedgerDown(Exception):
+    """The ledger cannot be used right now."""
+
+
+class Ledger(Protocol):
+    """Counts, exactly, for everybody who shares it."""
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved:
+        """Make all of `charges`, or none. No two may be on one bucket. Raises Refused or LedgerDown."""
+        ...
+
+    def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
+        """Add `charges` to what was reserved; negative amounts give back. Now, or as soon as the ledger can be reached."""
+        ...
+
+    async def tend(self) -> None:
+        """What must be done from time to time."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class NoLedger:
+    """Stands where a ledger should be that cannot be opened: whoever is limited meets the policy for that."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
+        raise LedgerDown(self._reason)
+
+    def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
+        """Nothing was ever reserved."""
+
+    async def tend(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

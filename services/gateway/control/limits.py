@@ -1,0 +1,150 @@
+"""Which buckets a request is charged to, and what its caller hears of how they stand."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from services.errors import LimitExceeded, Unavailable
+from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.gateway.control.keys import KeyLimits
+    from services.gateway.control.ledger import Ledger, Reserved, Standing
+    from services.settings import LimitsSettings, RatesSettings
+
+logger = logging.getLogger("tandem.gateway")
+
+_REMEMBERED = 10_000
+"""Callers whose buckets are kept at hand."""
+
+
+class Entry:
+    """What a caller is charged for each request, made once."""
+
+    __slots__ = ("bucket", "charges", "charges_of_stream")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        held = int(bucket.concurrent > 0)
+        self.charges = [Charge(bucket, 1, 0, held)]
+        self.charges_of_stream = [Charge(bucket, 0, 0, held)]
+        """For a stream of requests, which count one by one."""
+
+
+class Limits:
+    """Charges requests to the buckets of their callers and models, in one ledger."""
+
+    def __init__(self, settings: LimitsSettings, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._settings = settings
+        self._fails_open = settings.on_store_failure == "fail_open"
+        self._down = False
+        self.configured = bool(settings.caller or any(settings.caller_models.values()) or any(settings.models.values()))
+        """Whether the settings limit anything; a key may limit itself all the same."""
+        self._by_model = bool(settings.caller_models or settings.models)
+        self._callers: dict[str, tuple[KeyLimits | None, Entry | None]] = {}
+        self._models: dict[tuple[str, str], tuple[Bucket, ...]] = {}
+
+    def of_caller(self, caller: str, own: KeyLimits | None = None) -> Entry | None:
+        """The bucket of all that a caller does; None when nothing limits it. `own` limits come before the settings'."""
+        known = self._callers.get(caller)
+        if known is not None and known[0] is own:
+            return known[1]
+        if len(self._callers) >= _REMEMBERED:
+            self._callers.clear()
+        rates = self._settings.caller
+        names = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
+        values = [getattr(own, name, None) or getattr(rates, name) for name in names]
+        entry = Entry(Bucket.of("caller", caller, *values)) if any(values) else None
+        self._callers[caller] = (own, entry)
+        return entry
+
+    def of_model(self, caller: str, model: str) -> tuple[Bucket, ...]:
+        """The buckets of a caller's use of one model, and of everybody's."""
+        if not self._by_model:
+            return ()
+        known = (caller, model)
+        if known not in self._models:
+            if len(self._models) >= _REMEMBERED:
+                self._models.clear()
+            pairs = (
+                ("caller's model", f"{caller}\0{model}", self._settings.caller_models.get(model)),
+                ("model", model, self._settings.models.get(model)),
+            )
+            self._models[known] = tuple(_bucket(kind, name, rates) for kind, name, rates in pairs if rates)
+        return self._models[known]
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved | None:
+        """Make all of `charges`, or none; None when nobody counts because the ledger is down and that lets in.
+
+        Raises LimitExceeded, or Unavailable when a ledger that is down keeps out.
+        """
+        try:
+            reserved = await self.ledger.reserve(charges)
+        except Refused as refused:
+            raise _exceeded(refused) from None
+        except LedgerDown as error:
+            self._say_down(error)
+            if self._fails_open:
+                return None
+            raise Unavailable("Limits cannot be checked right now.") from None
+        if self._down:
+            self._down = False
+            logger.warning("Limits are checked again.")
+        return reserved
+
+    def _say_down(self, error: LedgerDown) -> None:
+        if not self._down:
+            self._down = True
+            meaning = "everybody is let in" if self._fails_open else "nobody is let in"
+            logger.error("Limits cannot be checked: %s Until they can, %s.", error, meaning)
+
+
+def _bucket(kind: str, name: str, rates: RatesSettings) -> Bucket:
+    return Bucket.of(kind, name, rates.requests_per_minute, rates.tokens_per_minute, rates.concurrent_requests)
+
+
+_SAYS = {"requests": "requests a minute", "tokens": "tokens a minute", "concurrent": "requests at once"}
+_OF = {"caller": "You have", "caller's model": "You have for this model", "model": "This model has"}
+
+
+def _exceeded(refused: Refused) -> LimitExceeded:
+    bucket = refused.standing.bucket
+    limit = getattr(bucket, refused.what)
+    whose = _OF[bucket.kind]
+    if math.isinf(refused.wait):
+        message = f"{whose} {limit} {_SAYS[refused.what]}, fewer than this one request may use. Ask for less in one."
+        seconds = 60
+    else:
+        message = f"{whose} {limit} {_SAYS[refused.what]}, and they are used up. Try again later."
+        seconds = max(1, math.ceil(refused.wait))
+    headers = {name.decode(): value.decode() for name, value in headers_of((refused.standing,))}
+    return LimitExceeded(message, retry_after=seconds, standing=headers)
+
+
+def headers_of(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    """The `x-ratelimit-*` headers that say how the tightest of some buckets stand, with names as OpenAI's."""
+    headers: list[tuple[bytes, bytes]] = []
+    by_requests = by_tokens = None
+    for standing in standings:
+        if standing.bucket.requests and (by_requests is None or standing.requests < by_requests.requests):
+            by_requests = standing
+        if standing.bucket.tokens and (by_tokens is None or standing.tokens < by_tokens.tokens):
+            by_tokens = standing
+    if by_requests is not None:
+        headers += (
+            (b"x-ratelimit-limit-requests", b"%d" % by_requests.bucket.requests),
+            (b"x-ratelimit-remaining-requests", b"%d" % by_requests.requests),
+            (b"x-ratelimit-reset-requests", b"%ds" % math.ceil(by_requests.requests_reset)),
+        )
+    if by_tokens is not None:
+        headers += (
+            (b"x-ratelimit-limit-tokens", b"%d" % by_tokens.bucket.tokens),
+            (b"x-ratelimit-remaining-tokens", b"%d" % by_tokens.tokens),
+            (b"x-ratelimit-reset-tokens", b"%ds" % math.ceil(by_tokens.tokens_reset)),
+        )
+    return headers

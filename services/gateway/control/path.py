@@ -1,0 +1,136 @@
+"""The one way in: who asks, may they, within which limits and until when, for HTTP and gRPC alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from services.asgi import TIMEOUT_HEADER
+from services.errors import InvalidInput
+from services.gateway.control.identity import address_of, bearer
+from services.gateway.control.ledger import LedgerDown
+from services.gateway.control.passage import Passage
+from services.gateway.control.policy import need_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from services.gateway.control.identity import Identity
+    from services.gateway.control.limits import Limits
+
+logger = logging.getLogger("tandem.gateway")
+
+_TIMEOUT = TIMEOUT_HEADER.encode()
+_TELLING = frozenset({b"authorization", b"x-api-key", _TIMEOUT})
+_TEND_SECONDS = 1.0
+_LONGEST = 86_400.0
+"""No caller waits for longer than a day, in seconds."""
+
+
+class Control:
+    """Stands before the data plane for every protocol."""
+
+    def __init__(self, identity: Identity | None, limits: Limits | None, poll_interval: float) -> None:
+        """Without `identity` nobody is asked for a key, without `limits` nobody is limited."""
+        self._identity = identity
+        self._limits = limits
+        self._limited = limits is not None and limits.configured
+        self._poll_interval = poll_interval
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the keys, and look for changes from now on."""
+        if self._identity is not None:
+            await self._identity.refresh()
+            self._tasks.append(asyncio.create_task(self._watch_keys(self._identity)))
+        if self._limits is not None:
+            self._tasks.append(asyncio.create_task(self._tend(self._limits)))
+
+    async def stop(self) -> None:
+        """Look no longer, and let go of the stores."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        if self._identity is not None:
+            await self._identity.close()
+        if self._limits is not None:
+            await self._limits.ledger.close()
+
+    def concerns(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether a request must `enter` at all: with no keys, no limits and no deadline it need not."""
+        if self._limited or (self._identity is not None and self._identity.closed):
+            return True
+        for name, _ in headers:  # a loop costs half of what any() does, on every request  # noqa: SIM110
+            if name == _TIMEOUT:
+                return True
+        return False
+
+    async def enter(
+        self, route: str, headers: Iterable[tuple[bytes, bytes]], host: str | None, *, seconds: float | None = None
+    ) -> Passage | None:
+        """Let a request to `route` in that came from `host`; None when nothing keeps watch over that route.
+
+        `headers` have lower-case names; `seconds` is how long the caller waits, where the protocol itself says so. Raises
+        Unauthenticated, PermissionDenied, LimitExceeded, InvalidInput or Unavailable.
+        """
+        need = need_of(route)
+        if need is None:
+            return None
+        secret = timeout = None
+        for name, value in headers:
+            if name in _TELLING:
+                if name == b"authorization":
+                    secret = bearer(value) or secret
+                elif name == _TIMEOUT:
+                    timeout = value
+                else:
+                    secret = secret or value
+        holder = None
+        identity = self._identity
+        if identity is not None and identity.closed:
+            holder = identity.holder_of(secret)
+            holder.check_scopes(need)
+            caller = holder.caller
+        else:
+            caller = f"address {address_of(host)}" if host else ""
+        deadline = None if timeout is None and seconds is None else _deadline(timeout, seconds)
+        passage = Passage(deadline, holder, caller, self._limits)
+        await passage.enter(per_use=route.endswith("/ModelStreamInfer"))
+        return passage
+
+    async def _watch_keys(self, identity: Identity) -> None:
+        while True:
+            await asyncio.sleep(self._poll_interval)
+            try:
+                await identity.refresh()
+            except Exception:
+                logger.exception("The keys could not be looked at")
+
+    async def _tend(self, limits: Limits) -> None:
+        while True:
+            await asyncio.sleep(_TEND_SECONDS)
+            try:
+                await limits.ledger.tend()
+            except LedgerDown:
+                continue
+            except Exception:
+                logger.exception("The ledger could not be tended")
+
+
+def _deadline(timeout: bytes | None, seconds: float | None) -> float:
+    """When the caller's time is up, on the loop's clock. Raises InvalidInput."""
+    if timeout is not None:
+        try:
+            asked = float(timeout)
+        except ValueError:
+            asked = math.nan
+        if not asked > 0:
+            raise InvalidInput(f"{TIMEOUT_HEADER}: must be a positive number of seconds.", param=TIMEOUT_HEADER)
+        seconds = asked if seconds is None else min(asked, seconds)
+    assert seconds is not None
+    return asyncio.get_running_loop().time() + min(seconds, _LONGEST)

@@ -1,0 +1,170 @@
+"""How many tokens a request to the language model may use, told from its body alone, and how many its answer says it used."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from services.errors import InvalidInput, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from services.settings import AdmissionSettings
+
+_BYTES_PER_TOKEN = 3
+"""English text has about four bytes a token, code and JSON about three: the estimate is meant to be too high."""
+
+
+class _Body(msgspec.Struct):
+    """The fields of all the OpenAI API's requests that decide about tokens; raw, because their types are vLLM's business."""
+
+    model: Any = None
+    stream: Any = None
+    stream_options: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    prompt: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = msgspec.Raw()
+
+
+class _Messages(msgspec.Struct):
+    messages: list[msgspec.Raw] | None = None
+    input: list[msgspec.Raw] | str | None = None
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a request to the language model may cost."""
+
+    model: str | None
+    prompt: int
+    """Tokens of the prompt, estimated from above."""
+    answer: int
+    """Most tokens of all its answers together."""
+    streams: bool
+    reports_usage: bool
+    """Whether the client itself asked for the usage at the end of the stream."""
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.prompt + self.answer
+
+
+NOTHING = Ask(None, 0, 0, streams=False, reports_usage=False)
+_decode = msgspec.json.Decoder(_Body).decode
+_decode_messages = msgspec.json.Decoder(_Messages).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read_ask(body: bytes, settings: AdmissionSettings) -> Ask:
+    """What `body` asks for. Raises PayloadTooLarge or InvalidInput past the settings' bounds.
+
+    A body that cannot be read asks for nothing: who reads it next says what is wrong with it.
+    """
+    if len(body) > settings.llm_max_body_bytes:
+        raise PayloadTooLarge(f"The request body is larger than {settings.llm_max_body_bytes} bytes.")
+    try:
+        asked = _decode(body)
+    except _UNREADABLE:
+        return NOTHING
+    _bound_messages(body, settings.max_messages)
+    # Which of them counts depends on the path: the largest is right from above for each.
+    limit = max(map(_count, (asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens)))
+    answers = max(1, _count(asked.n), _count(asked.best_of))
+    most = (limit or settings.assumed_new_tokens) * answers * _prompts(asked.prompt)
+    if settings.max_new_tokens is not None and limit and most > settings.max_new_tokens:
+        raise InvalidInput(
+            f"max_tokens: the request asks for up to {most} tokens; at most {settings.max_new_tokens} are given.",
+            param="max_tokens",
+        )
+    options = asked.stream_options
+    return Ask(
+        asked.model if isinstance(asked.model, str) else None,
+        -(-len(body) // _BYTES_PER_TOKEN),
+        most,
+        streams=asked.stream is True,
+        reports_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def _bound_messages(body: bytes, most: int) -> None:
+    try:
+        listed = _decode_messages(body)
+    except _UNREADABLE:
+        return
+    for name, value in (("messages", listed.messages), ("input", listed.input)):
+        if isinstance(value, list) and len(value) > most:
+            raise InvalidInput(f"{name}: holds {len(value)} entries; at most {most} are taken.", param=name)
+
+
+def _count(value: Any) -> int:
+    """A positive whole number, also where it is written as vLLM would take it too: 100.0 or "100"."""
+    if isinstance(value, bool):
+        return 0
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return int(number) if 0 < number < math.inf else 0
+
+
+def _prompts(prompt: msgspec.Raw) -> int:
+    """How many prompts a completion has: a list of texts, or of lists of token ids, is one for each."""
+    if not bytes(prompt).lstrip().startswith(b"["):
+        return 1
+    try:
+        listed = msgspec.json.decode(prompt, type=list[msgspec.Raw])
+    except _UNREADABLE:
+        return 1
+    single = all(bytes(one).lstrip()[:1] not in {b'"', b"["} for one in listed)
+    return 1 if single else max(1, len(listed))
+
+
+class _Usage(msgspec.Struct):
+    total_tokens: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int | None = None
+    input_tokens: int = 0
+    output_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Usage | None = None
+    response: _WithUsage | None = None
+
+
+class _WithUsage(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def used_tokens(answer: bytes) -> int | None:
+    """The tokens that an answer, or one event of a stream, says were used in all; None when it does not say."""
+    try:
+        decoded = _decode_answer(answer)
+    except _UNREADABLE:
+        return None
+    usage = decoded.usage or (decoded.response.usage if decoded.response else None)
+    if usage is None:
+        return None
+    if usage.total_tokens is not None:
+        return usage.total_tokens
+    return usage.prompt_tokens + usage.input_tokens + (usage.completion_tokens or usage.output_tokens or 0)
+
+
+def with_usage(body: bytes) -> bytes:
+    """The streaming request `body`, asking for the usage at the end of the stream; all else in it as it was, byte for byte."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    try:
+        options = msgspec.json.decode(fields.get("stream_options", msgspec.Raw(b"{}")))
+    except _UNREADABLE:
+        options = None
+    merged = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    fields["stream_options"] = msgspec.Raw(msgspec.json.encode(merged))
+    return msgspec.json.encode(fields)

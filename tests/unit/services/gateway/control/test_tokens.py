@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.errors import InvalidInput, PayloadTooLarge
+from services.gateway.control.tokens import NOTHING, Ask, read_ask, used_tokens, with_usage
+from services.settings import AdmissionSettings
+
+SETTINGS = AdmissionSettings(assumed_new_tokens=1000, max_messages=3, llm_max_body_bytes=4096, max_new_tokens=5000)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def ask(**fields: Any) -> Ask:
+    return read_ask(json.dumps(fields).encode(), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({}, 1000),
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
+        ({"max_output_tokens": 5}, 5),
+        ({"max_tokens": 7, "n": 3}, 21),
+        ({"max_tokens": 7, "n": 2, "best_of": 4}, 28),
+        ({"max_tokens": 7, "prompt": ["a", "b"]}, 14),
+        ({"max_tokens": 7, "prompt": [[1, 2], [3]]}, 14),
+        ({"max_tokens": 7, "prompt": [1, 2, 3]}, 7),
+        ({"max_tokens": True, "n": "many"}, 1000),
+        ({"max_tokens": -4}, 1000),
+        ({"max_tokens": "300"}, 300),
+        ({"max_tokens": 300.0}, 300),
+        ({"max_completion_tokens": 1, "max_tokens": 300}, 300),
+    ],
+)
+def test_most_tokens_of_all_answers(fields: dict[str, Any], answer: int) -> None:
+    assert ask(**fields).answer == answer
+
+
+def test_prompt_is_estimated_from_above_by_its_bytes() -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "word " * 300}]}).encode()
+    assert 300 <= read_ask(body, SETTINGS).prompt <= len(body) / 2
+
+
+def test_model_and_stream_are_told() -> None:
+    asked = ask(model="m", stream=True, stream_options={"include_usage": True})
+    assert (asked.model, asked.streams, asked.reports_usage) == ("m", True, True)
+    assert not ask(model=7, stream_options={"include_usage": False}).reports_usage
+
+
+def test_bounds() -> None:
+    with pytest.raises(PayloadTooLarge):
+        read_ask(b" " * 5000, SETTINGS)
+    for name in ("messages", "input"):
+        with pytest.raises(InvalidInput, match="at most 3"):
+            ask(**{name: [{}] * 4})
+    with pytest.raises(InvalidInput, match="at most 5000"):
+        ask(max_tokens=1251, n=4)
+
+
+@given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_breaks_it(body: bytes) -> None:
+    with contextlib.suppress(InvalidInput, PayloadTooLarge):
+        read_ask(body, SETTINGS)
+    used_tokens(body)
+
+
+def test_what_cannot_be_read_asks_for_nothing() -> None:
+    assert read_ask(b"[" * 3000, SETTINGS) == read_ask(b"", SETTINGS) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens"),
+    [
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}, 7),
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, 7),
+        ({"usage": {"input_tokens": 3, "output_tokens": 4}}, 7),
+        ({"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}}, 7),
+        ({"usage": None}, None),
+        ({"choices": []}, None),
+    ],
+)
+def test_used_tokens(answer: dict[str, Any], tokens: int | None) -> None:
+    assert used_tokens(json.dumps(answer).encode()) == tokens
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=5))
+def test_usage_is_asked_for_and_all_else_stays_as_it_was(fields: dict[str, Any]) -> None:
+    body = json.dumps(fields).encode()
+    asked = json.loads(with_usage(body))
+    options = asked.pop("stream_options")
+    given = fields.pop("stream_options", {})
+    assert options == {**(given if isinstance(given, dict) else {}), "include_usage": True}
+    assert asked == fields
+
+
+def test_numbers_keep_the_way_they_are_written() -> None:
+    assert b'"temperature":0.70' in with_usage(b'{"stream": true, "temperature":0.70}')
