@@ -14,7 +14,7 @@ import numpy as np
 
 from models.errors import BadInput
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
-from services.classifier_routes import Change, Generation, Listed, Listing
+from services.classifier.routes import Change, Generation, Listed, Listing
 from services.errors import NotRunning
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.spec import Attributions
 from services.asgi import TIMEOUT_HEADER
-from services.classifier_routes import (
+from services.classifier.routes import (
     ATTRIBUTE_PATH,
     INFER_PATH,
     MODELS_PATH,

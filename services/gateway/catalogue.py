@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from models.spec import ModelSpec
-from services.classifier_routes import Generation
+from services.classifier.routes import Generation
 from services.errors import ModelNotFound, ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from services.classifier_routes import Listing
+    from services.classifier.routes import Listing
 
 logger = logging.getLogger("tandem.gateway")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.attribution import RankedAttribution, rank
 from models.llm.prompts import EXPLAIN_DECODING, explain_messages
-from services.classifier_routes import Change
+from services.classifier.routes import Change
 from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue

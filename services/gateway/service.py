@@ -16,7 +16,7 @@ from bentoml.exceptions import BentoMLConfigException
 from models import store
 from services import bentoml_patches
 from services.asgi import use_front
-from services.classifier import Classifier
+from services.classifier.service import Classifier
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
@@ -30,7 +30,7 @@ from services.gateway.native.routes import NativeRoutes
 from services.gateway.native.schemas import as_row
 from services.gateway.rpc.server import GrpcServer
 from services.gateway.upstream import Upstream
-from services.llm import LLM
+from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
 from services.settings import load_settings, shared_metrics_folder
 from services.telemetry import Telemetry

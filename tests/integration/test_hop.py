@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from services.classifier_hop import HopApp
-from services.engine_runner import EngineRunner, Executors
+from services.classifier.engine_runner import EngineRunner, Executors
+from services.classifier.hop import HopApp
 from services.errors import ModelNotFound
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.upstream import Upstream
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from services.classifier_registry import Registry
+    from services.classifier.registry import Registry
 
 ROW = {"height": 60, "width": 2, "age": 3}
 CLASSIFY = {"model": "flowers", "rows": [ROW]}

@@ -14,11 +14,17 @@ ROOT = Path(__file__).parent.parent.parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
-    ("services.errors", "services.runtime", "services.settings", "services.classifier_routes"),
-    ("services.tensors", "services.serving_state"),
-    ("services.asgi", "services.frames", "services.telemetry", "services.bentoml_patches", "services.engine_runner"),
-    ("services.engine_shelf",),
-    ("services.classifier*", "services.llm*"),
+    ("services.errors", "services.runtime", "services.settings", "services.classifier.routes"),
+    ("services.tensors", "services.classifier.serving_state"),
+    (
+        "services.asgi",
+        "services.frames",
+        "services.telemetry",
+        "services.bentoml_patches",
+        "services.classifier.engine_runner",
+    ),
+    ("services.classifier.engine_shelf",),
+    ("services.classifier", "services.llm"),
     (
         "services.gateway.control.work",
         "services.gateway.control.fairness",
@@ -50,7 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 with a star for all that begin with it; the first that fits counts."""
 
 HEAVY = ("torch", "vllm", "xgboost", "sklearn", "onnxruntime", "transformers")
-ONE_ENGINE = {"services.llm", "services.classifier"}
+ONE_ENGINE = {"services.llm.service", "services.classifier.service"}
 
 
 @cache

@@ -10,7 +10,7 @@ import os
 import sys
 
 from models.llm.arguments import engine_argv, engine_environment
-from services.llm_device import resolve_device, this_machine
+from services.llm.device import resolve_device, this_machine
 from services.settings import load_settings
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.classifier_routes import ATTRIBUTE_PATH, PREDICT_PATH, Change, Generation
+from services.classifier.routes import ATTRIBUTE_PATH, PREDICT_PATH, Change, Generation
 from services.errors import (
     DeadlineExceeded,
     InternalError,

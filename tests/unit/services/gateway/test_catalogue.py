@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from services.classifier_routes import Listing, StoredModel
+from services.classifier.routes import Listing, StoredModel
 from services.errors import ModelNotFound, Unavailable
 from services.gateway.catalogue import Catalogue, StoredVersion
 from tests.fakes import FakeClassifier, make_listing, make_spec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.spec import TensorSpec
-from services.classifier_routes import Change
+from services.classifier.routes import Change
 from services.errors import (
     DeadlineExceeded,
     InternalError,

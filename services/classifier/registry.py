@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from models import store
-from services.classifier_changes import ModelChanges
-from services.classifier_routes import Listed, Listing, StoredModel
-from services.engine_shelf import EngineShelf
+from services.classifier.changes import ModelChanges
+from services.classifier.engine_shelf import EngineShelf
+from services.classifier.routes import Listed, Listing, StoredModel
+from services.classifier.serving_state import Report, Wanted, WantedModel
 from services.errors import ModelNotFound
-from services.serving_state import Report, Wanted, WantedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from models.spec import AnyEngine, ModelSpec
-    from services.engine_runner import EngineRunner
-    from services.serving_state import ServingState
+    from services.classifier.engine_runner import EngineRunner
+    from services.classifier.serving_state import ServingState
 
     Key = tuple[str, str]
 

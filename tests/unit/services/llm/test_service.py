@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.llm import resources
-from services.llm_device import Machine
+from services.llm.device import Machine
+from services.llm.service import resources
 from services.settings import LLMSettings
 
 NOTHING = Machine(None, 0)

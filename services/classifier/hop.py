@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from services.asgi import TIMEOUT_HEADER, read_body, send_bytes, send_json
-from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
+from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.asgi import ASGIApp, Receive, Scope, Send
-    from services.classifier_registry import Registry
-    from services.engine_runner import EngineRunner
+    from services.classifier.engine_runner import EngineRunner
+    from services.classifier.registry import Registry
 
 _MAX_FRAME = 2**30
 _MAX_CHANGE = 2**16

@@ -10,10 +10,10 @@ import pytest
 
 from models import store
 from models.engines import linear
-from services.classifier_registry import Registry
-from services.engine_runner import EngineRunner, Executors
+from services.classifier.engine_runner import EngineRunner, Executors
+from services.classifier.registry import Registry
+from services.classifier.serving_state import Report, ServingState, Wanted
 from services.errors import ModelLoadFailed, ModelNotFound, Unavailable
-from services.serving_state import Report, ServingState, Wanted
 from tests.fakes import make_spec
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.llm.contract import EngineConfigError
-from services.llm_failure import root_cause, sentence
+from services.llm.failure import root_cause, sentence
 
 WORKER_LOG = """\
 INFO something

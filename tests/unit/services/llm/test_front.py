@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from services.llm_front import EngineFront, EngineStatus
+from services.llm.front import EngineFront, EngineStatus
 from tests.asgi import Client
 
 if TYPE_CHECKING:

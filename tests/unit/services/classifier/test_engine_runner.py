@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from services.engine_runner import EngineRunner, Executors
+from services.classifier.engine_runner import EngineRunner, Executors
 from services.errors import DeadlineExceeded, InvalidInput
 from tests.fakes import FakeEngine, make_spec
 

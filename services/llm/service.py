@@ -10,10 +10,10 @@ import bentoml
 from models.llm.contract import EngineConfigError
 from services import bentoml_patches
 from services.asgi import use_front
-from services.llm_device import Machine, gpu_memory, resolve_device, this_machine
-from services.llm_front import EngineFront
-from services.llm_host import EngineThread
-from services.llm_vllm import VLLMEngine
+from services.llm.device import Machine, gpu_memory, resolve_device, this_machine
+from services.llm.front import EngineFront
+from services.llm.host import EngineThread
+from services.llm.vllm_engine import VLLMEngine
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
 from services.settings import load_settings
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from models import store
 from models.errors import ModelError, ModelMissing
+from services.classifier.serving_state import Wanted, WantedModel
 from services.errors import ModelLoadFailed, ModelNotFound, Unavailable
-from services.serving_state import Wanted, WantedModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from models.spec import ModelSpec
-    from services.classifier_registry import Registry
-    from services.engine_shelf import EngineShelf
-    from services.serving_state import ServingState
+    from services.classifier.engine_shelf import EngineShelf
+    from services.classifier.registry import Registry
+    from services.classifier.serving_state import ServingState
 
     Key = tuple[str, str]
 

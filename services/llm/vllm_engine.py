@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.llm.arguments import engine_argv, engine_environment
 from models.llm.contract import EngineConfigError, served_name, variable
-from services.llm_device import Machine, resolve_device
-from services.llm_failure import sentence
-from services.llm_log import only_errors, take_over
-from services.llm_process import EngineOutput, kill_engines, started_by_us, stop_engines
+from services.llm.device import Machine, resolve_device
+from services.llm.failure import sentence
+from services.llm.log import only_errors, take_over
+from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines
 from services.runtime import settle_garbage_collector
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ logger = logging.getLogger("tandem.llm")
 
 
 class VLLMEngine:
-    """`services.llm_host.Engine` over vLLM."""
+    """`services.llm.host.Engine` over vLLM."""
 
     def __init__(self, settings: LLMSettings, machine: Machine, *, debug: bool = False) -> None:
         self._settings = settings

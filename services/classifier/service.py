@@ -15,11 +15,11 @@ import numpy as np
 from models import store
 from services import bentoml_patches
 from services.asgi import use_front
-from services.classifier_hop import HopApp
-from services.classifier_registry import Registry
-from services.engine_runner import EngineRunner, Executors
+from services.classifier.engine_runner import EngineRunner, Executors
+from services.classifier.hop import HopApp
+from services.classifier.registry import Registry
+from services.classifier.serving_state import ServingState
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
-from services.serving_state import ServingState
 from services.settings import load_settings
 
 if TYPE_CHECKING:

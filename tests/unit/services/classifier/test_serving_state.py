@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from services.serving_state import Report, ServingState, Wanted, WantedModel
+from services.classifier.serving_state import Report, ServingState, Wanted, WantedModel
 
 if TYPE_CHECKING:
     from pathlib import Path

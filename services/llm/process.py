@@ -20,7 +20,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from services.llm_failure import root_cause
+from services.llm.failure import root_cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

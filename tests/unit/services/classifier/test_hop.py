@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.classifier_hop import HopApp
-from services.classifier_routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
-from services.engine_runner import EngineRunner, Executors
+from services.classifier.engine_runner import EngineRunner, Executors
+from services.classifier.hop import HopApp
+from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change, Listing
 from services.errors import ModelLoadFailed, ModelNotFound
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from models.spec import Probabilities, Rows
-    from services.classifier_registry import Registry
+    from services.classifier.registry import Registry
 
 ROWS = np.array([[60, 2, 3], [10, 2, 3]], np.float32)
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from services.classifier import Classifier, _batchable
+from services.classifier.service import Classifier, _batchable
 from services.settings import load_settings
 from tests.fakes import make_spec
 

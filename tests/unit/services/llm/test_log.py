@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from services.llm_log import OneLine
+from services.llm.log import OneLine
 
 if TYPE_CHECKING:
     import pytest

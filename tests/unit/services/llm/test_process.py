@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import threading
 
-from services.llm_process import EngineOutput
+from services.llm.process import EngineOutput
 
 
 def test_output_of_the_engine_is_kept_and_passed_on_when_asked_to() -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from services.llm_front import EngineStatus
+from services.llm.front import EngineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

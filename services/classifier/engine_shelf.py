@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from models.spec import AnyEngine
-    from services.engine_runner import EngineRunner
+    from services.classifier.engine_runner import EngineRunner
 
     Key = tuple[str, str]
 

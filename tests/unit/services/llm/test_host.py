@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.llm.contract import EngineConfigError
-from services.llm_failure import sentence
-from services.llm_host import EngineThread
+from services.llm.failure import sentence
+from services.llm.host import EngineThread
 from tests.asgi import no_fallback
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def test_stopping_an_engine_that_loads(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_stopping_in_the_middle_of_what_cannot_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.llm_host._ABANDON_SECONDS", 0.01)
+    monkeypatch.setattr("services.llm.host._ABANDON_SECONDS", 0.01)
     engine = FakeEngine()
     monkeypatch.setattr(engine, "abandon", lambda: None)
     ended = Ended()
@@ -170,7 +170,7 @@ async def test_a_failed_start_is_told_once_and_the_service_stays(
 async def test_the_process_ends_with_its_engine(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("services.llm_host._FLUSH_SECONDS", 0)
+    monkeypatch.setattr("services.llm.host._FLUSH_SECONDS", 0)
     engine = FakeEngine()
     engine.loaded.set()
     ended = Ended()

@@ -7,8 +7,8 @@ import pytest
 
 from models import store
 from models.engines import linear
-from services.engine_runner import EngineRunner, Executors
-from services.engine_shelf import EngineShelf
+from services.classifier.engine_runner import EngineRunner, Executors
+from services.classifier.engine_shelf import EngineShelf
 from tests.fakes import make_spec
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from models.llm.contract import EngineConfigError
-from services.llm_device import Machine, installed_build, resolve_device
+from services.llm.device import Machine, installed_build, resolve_device
 
 NOTHING = Machine(None, 0)
 CPU = Machine("cpu", 0)
