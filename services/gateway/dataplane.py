@@ -6,24 +6,22 @@ Protocol adapters translate to and from these calls; backends carry them out. No
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from models.attribution import RankedAttribution, rank
-from models.llm.prompts import EXPLAIN_DECODING, explain_messages
+from models.attribution import rank
 from services.classifier.routes import Change
-from services.errors import InternalError, ServingError, Unavailable
+from services.errors import InternalError
 from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.contract import Contract
 from services.gateway.control.admission import Gate
 from services.gateway.control.llm import GuardedLLM, before
 from services.gateway.control.work import current, seconds_left
-from services.gateway.sse import text_of
+from services.gateway.explaining import Attributed, Explainer
 from services.gateway.stacking import row_count
 
 if TYPE_CHECKING:
@@ -31,30 +29,17 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from models.spec import Attributions, ModelSpec
+    from models.spec import ModelSpec
     from services.gateway.backends import ClassifierBackend, LLMBackend, Row
     from services.gateway.catalogue import StoredVersion
+    from services.gateway.explaining import Explanation
     from services.gateway.health import Health, HealthMonitor
     from services.settings import Settings
     from services.tensors import Tensor, Tensors
 
 _CALLS_AT_ONCE = 16
 """Of a model that takes each request in a call of its own: the hop takes them side by side."""
-CHAT_PATH = "/v1/chat/completions"
 Probabilities = list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A prediction, why, and the language model's words for it."""
-
-    label: str
-    probabilities: dict[str, float]
-    attributions: Attributions
-    ranked: tuple[RankedAttribution, ...]
-    text: str | None
-    """None when the language model could not be asked; `reason` says why then."""
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +69,7 @@ class DataPlane:
         self._classifier = classifier
         workers = settings.gateway.workers
         self._llm = GuardedLLM(llm, settings.admission, lambda: next(iter(self.llm_models()), ""), workers)
+        self._explainer = Explainer(self._llm, health)
         self._attributions = Gate(
             "attributions",
             requests=max(1, settings.admission.explain_in_flight // workers),
@@ -181,29 +167,14 @@ class DataPlane:
 
         When the language model is down the explanation's `text` is None and `reason` says why.
         """
-        label, probabilities, attributions, ranked = await self._attribute(spec, row)
-        text = reason = None
-        try:
-            self._health.require("llm")
-            body = self._explain_body(spec, label, probabilities, ranked, stream=False)
-            status, answer = await self._llm.call("POST", CHAT_PATH, body)
-            text = _completion(status, answer)
-        except ServingError as error:
-            reason = error.message
-        return Explanation(label, probabilities, attributions, ranked, text, reason)
+        return await self._explainer.explain(await self._attribute(spec, row))
 
     async def explain_stream(self, spec: ModelSpec, row: Row) -> AsyncGenerator[str, None]:
         """The text of `explain`, piece by piece as it is generated. Raises Unavailable when the LLM is down."""
         self._health.require("llm")
-        label, probabilities, _, ranked = await self._attribute(spec, row)
-        body = self._explain_body(spec, label, probabilities, ranked, stream=True)
-        async with self._llm.stream("POST", CHAT_PATH, body, {"content-type": "application/json"}) as response:
-            if response.status != 200:  # noqa: PLR2004
-                _completion(response.status, await response.read())
-            async for line in response.content:
-                piece = text_of(line)
-                if piece:
-                    yield piece
+        async with aclosing(self._explainer.stream(await self._attribute(spec, row))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     @asynccontextmanager
     async def generate(
@@ -291,42 +262,10 @@ class DataPlane:
         parts = (rows[start : start + self._slice] for start in range(0, len(rows), self._slice))
         return [await batcher.submit(part, len(part), deadline - clock()) for part in parts]
 
-    async def _attribute(
-        self, spec: ModelSpec, row: Row
-    ) -> tuple[str, dict[str, float], Attributions, tuple[RankedAttribution, ...]]:
+    async def _attribute(self, spec: ModelSpec, row: Row) -> Attributed:
         self._health.require("classifier")
         await self._permitted(spec)
         async with before(current().deadline), self._attributions.enter():
             probabilities, attributions = await self._classifier.attribute(spec, row)
         named = {label: round(value, 6) for label, value in zip(spec.labels, probabilities, strict=True)}
-        return attributions.label, named, attributions, rank(spec, row, attributions)
-
-    def _explain_body(
-        self,
-        spec: ModelSpec,
-        label: str,
-        probabilities: dict[str, float],
-        ranked: tuple[RankedAttribution, ...],
-        *,
-        stream: bool,
-    ) -> bytes:
-        request = {
-            "model": self._health.last("llm").detail.get("model"),
-            "messages": explain_messages(spec, label, probabilities[label], ranked),
-            "stream": stream,
-            **EXPLAIN_DECODING,
-        }
-        return msgspec.json.encode(request)
-
-
-def _completion(status: int, answer: bytes) -> str:
-    try:
-        decoded = msgspec.json.decode(answer)
-        if status != 200:  # noqa: PLR2004
-            raise Unavailable(f"The language model refused: {decoded['error']['message']}")
-        text = decoded["choices"][0]["message"]["content"]
-        if text is None:
-            raise Unavailable("The language model had nothing to say.")
-        return str(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError):
-        raise Unavailable("The language model sent an answer that cannot be read.") from None
+        return Attributed(spec, named, attributions, rank(spec, row, attributions))

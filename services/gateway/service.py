@@ -93,7 +93,7 @@ class Gateway:
     async def explain(self, model: str, row: dict[str, float], version: str | None = None) -> ExplainAnswer:
         """The prediction for one row, what each feature did, and the language model's words for exactly that."""
         spec, request = self._native.decode_row(_body(model=model, row=row, version=version))
-        return ExplainAnswer.model_validate(explained(spec, await self._dataplane.explain(spec, as_row(request.row))))
+        return ExplainAnswer.model_validate(explained(await self._dataplane.explain(spec, as_row(request.row))))
 
     @bentoml.api
     async def explain_stream(

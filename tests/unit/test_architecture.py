@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.gateway.upstream", "services.gateway.health"),
     ("services.gateway.backends",),
     ("services.gateway.control.llm",),
+    ("services.gateway.explaining",),
     ("services.gateway.dataplane",),
     ("services.gateway.control", "services.gateway.exchange", "services.gateway.rpc.calls", "services.gateway.banner"),
     ("services.gateway.native", "services.gateway.openai", "services.gateway.oip", "services.gateway.operations"),

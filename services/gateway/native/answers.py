@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from models.spec import ModelSpec
-    from services.gateway.dataplane import Explanation, Probabilities
+    from services.gateway.dataplane import Probabilities
+    from services.gateway.explaining import Explanation
 
 _MANY = 16
 """Rows from which numpy finds the likeliest labels sooner than Python does."""
@@ -59,16 +60,17 @@ def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., Any]:
     return msgspec.defstruct("Probabilities", [(field, float) for field in fields], rename=renamed, gc=False)
 
 
-def explained(spec: ModelSpec, explanation: Explanation) -> dict[str, Any]:
+def explained(explanation: Explanation) -> dict[str, Any]:
     """The body that answers `POST /explain`."""
-    attributions = explanation.attributions
+    attributed = explanation.attributed
+    attributions = attributed.attributions
     return {
-        "model": spec.name,
-        "version": spec.version,
-        "prediction": {"label": explanation.label, "probabilities": explanation.probabilities},
+        "model": attributed.spec.name,
+        "version": attributed.spec.version,
+        "prediction": {"label": attributed.label, "probabilities": attributed.probabilities},
         "attributions": [
             {"feature": line.feature, "value": line.value, "unit": line.unit, "contribution": line.contribution}
-            for line in explanation.ranked
+            for line in attributed.ranked
         ],
         "method": attributions.method,
         "space": attributions.space,

@@ -63,7 +63,7 @@ class NativeRoutes:
 
     async def _explain(self, exchange: Exchange, spec: ModelSpec, row: Row) -> None:
         explanation = await self._dataplane.explain(spec, row)
-        await exchange.json(200, _encode(explained(spec, explanation)))
+        await exchange.json(200, _encode(explained(explanation)))
 
 
 async def _encoded(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from services.errors import DeadlineExceeded, InvalidInput, ModelNotFound, ServingError, Unavailable, error_for
-from services.gateway.dataplane import CHAT_PATH
+from services.gateway.explaining import CHAT_PATH
 from services.gateway.openai.errors import normalised
 from services.gateway.tandem_v1 import inference_pb2 as pb
 

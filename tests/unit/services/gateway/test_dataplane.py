@@ -17,7 +17,8 @@ from services.errors import (
     ServingError,
     Unavailable,
 )
-from services.gateway.dataplane import CHAT_PATH, DataPlane
+from services.gateway.dataplane import DataPlane
+from services.gateway.explaining import CHAT_PATH
 from services.gateway.health import HealthMonitor
 from services.settings import BatchingSettings, GatewaySettings, Settings
 from tests.fakes import (
@@ -196,9 +197,9 @@ async def test_dependency_that_is_down_is_not_asked() -> None:
 async def test_explanation_is_of_exactly_the_prediction() -> None:
     stage = await Stage.ready()
     explanation = await stage.dataplane.explain(SPEC, ROW)
-    assert explanation.label == "large"
-    assert explanation.probabilities == {"small": 0.4, "large": 0.6}
-    assert [line.feature for line in explanation.ranked] == ["height", "age", "width"]
+    assert explanation.attributed.label == "large"
+    assert explanation.attributed.probabilities == {"small": 0.4, "large": 0.6}
+    assert [line.feature for line in explanation.attributed.ranked] == ["height", "age", "width"]
     assert (explanation.text, explanation.reason) == ("Because it is tall.", None)
     (asked,) = stage.llm.asked
     assert (asked.method, asked.path) == ("POST", CHAT_PATH)
@@ -227,7 +228,7 @@ async def test_explanation_without_words_says_why(answer: Answer) -> None:
     stage = await Stage.ready()
     stage.llm.answer = answer
     explanation = await stage.dataplane.explain(SPEC, ROW)
-    assert explanation.label == "large"
+    assert explanation.attributed.label == "large"
     assert explanation.text is None
     assert explanation.reason is not None
     assert explanation.reason.startswith("The language model")
