@@ -44,13 +44,17 @@ def guarded(home: Path, key_file: Path, tmp_path_factory: pytest.TempPathFactory
     }
     server = Server("service:Gateway", PROJECT, own_home, tmp_path_factory.mktemp("log") / "server.log", env)
     try:
-        server.wait_for(
-            lambda: server.get_json("/readyz").get("dependencies", {}).get("classifier", {}).get("state") == "ready",
-            240,
-        )
+        server.wait_for(lambda: server.get_json("/livez"), 60)
+        server.wait_for(lambda: all(_classifier_ready(server) for _ in range(12)), 60)
         yield server
     finally:
         server.stop()
+
+
+def _classifier_ready(server: Server) -> bool:
+    """As seen by the worker that happens to take a new connection."""
+    dependencies = httpx.get(f"{server.url}/readyz").json()["dependencies"]
+    return bool(dependencies["classifier"]["state"] == "ready")
 
 
 def make(key_file: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

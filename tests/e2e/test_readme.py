@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MARK = "<!-- run -->"
 BLOCKS = re.findall(rf"{MARK}\n```(\w+)\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
-SAYS = ("setosa", "", "virginica", '"ready":true')
+SAYS = ("setosa", "", "virginica", '"model_name":"iris"', '"ready":true')
 """What each block must print, in order; an empty text where only some answer is asked for."""
 
 
