@@ -142,8 +142,10 @@ def table(results: Sequence[Result], alone: tuple[int, int]) -> str:
     lines = [
         "# The embedded model, measured",
         "",
-        "Written by `make eval-llm`, through the running server. Every case is held out: neither its wording nor its",
-        "figures are drawn by the training generators. Greedy decoding.",
+        "Written by `make eval-llm`, through the running server, with greedy decoding. Cases come from templates and",
+        "questions that no training generator draws, with figures from another seed; only the second row asks in the",
+        "words of training, which are those of `/explain`. What fails here was looked at while the training data",
+        "grew, so these figures are those of a validation set.",
         "",
         "| task | cases | right | share | target |",
         "|---|---|---|---|---|",
