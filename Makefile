@@ -83,10 +83,6 @@ docs: ## write docs/configuration.md from the settings
 	@$(setup)
 	$(python) -m scripts.document_settings
 
-protos: ## write the Python files of every .proto
-	@$(setup) --dev
-	$(python) -m scripts.protos
-
 clean: ## remove all that set-up, tests and serving made here: .venv, models, caches
 	rm -rf .venv .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
