@@ -5,13 +5,23 @@ Names follow Prometheus' conventions; label values are bounded: routes are templ
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -37,6 +47,14 @@ class AccessLine(msgspec.Struct, omit_defaults=True):
     error: str = ""
     key: str = ""
     """Name of the key that was used."""
+
+
+def count_in_this_process() -> None:
+    """Spare every shared count the question which process this is: by default the kernel is asked each time, in case it
+    was forked, and ours never are. Call it before anything is counted, where BentoML shares a metrics folder.
+    """
+    pid = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
 
 
 class Telemetry:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
 from services.gateway.control.path import Control
-from services.gateway.exchange import ClientGone, Exchange
+from services.gateway.exchange import ClientGone, Departures, Exchange
 from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
 from services.gateway.oip.rest import (
@@ -114,6 +114,7 @@ class GatewayApp:
         self._fallback = fallback
         self._control = control
         self._ids = RequestIds()
+        self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -123,7 +124,7 @@ class GatewayApp:
         began = self._telemetry.begin()
         route, template = self._find(path)
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
-        exchange = Exchange(scope, receive, send, line, self._body_limit)
+        exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = _handler(route, scope)
             if self._control.concerns(scope["headers"]):

@@ -33,7 +33,7 @@ from services.gateway.upstream import Upstream
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
 from services.settings import load_settings, shared_metrics_folder
-from services.telemetry import Telemetry
+from services.telemetry import Telemetry, count_in_this_process
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp
@@ -55,7 +55,10 @@ class Gateway:
     def __init__(self) -> None:
         settings = load_settings()
         self._settings = settings.gateway
-        self._telemetry = Telemetry(access_log=settings.gateway.access_log, shared_folder=shared_metrics_folder())
+        metrics_folder = shared_metrics_folder()
+        if metrics_folder is not None:
+            count_in_this_process()
+        self._telemetry = Telemetry(access_log=settings.gateway.access_log, shared_folder=metrics_folder)
         self._upstreams = {
             "classifier": self._upstream("Classifier", self.classifier),
             "llm": self._upstream("language model", self.llm),

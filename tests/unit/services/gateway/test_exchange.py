@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.errors import PayloadTooLarge
-from services.gateway.exchange import ClientGone, Exchange
+from services.gateway.exchange import ClientGone, Departures, Exchange
 from services.telemetry import AccessLine
 from tests.asgi import Client, http_scope
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def make(client: Client) -> Exchange:
     scope = http_scope("POST", "/", [(b"x-one", b"1"), (b"x-one", b"2")])
-    return Exchange(scope, client.receive, client.send, AccessLine(0.0, "id-1", "POST", "/", 500, 0.0), 10)
+    return Exchange(
+        scope, client.receive, client.send, AccessLine(0.0, "id-1", "POST", "/", 500, 0.0), 10, Departures()
+    )
 
 
 async def pieces(*parts: bytes, error: Exception | None = None) -> AsyncGenerator[bytes, None]:
