@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from services.telemetry import AccessLine
 
 
-_LONG = 0.1
+_LONG = 0.05
 """Seconds of work after which it is worth knowing whether the client still waits."""
 
 
@@ -148,35 +147,30 @@ class Exchange:
 class Departures:
     """Finds the requests that take long, for only those are worth a task that listens for the client.
 
-    One timer for all of them: a timer a request would cost a tenth of the gateway's throughput.
+    One timer for all of them, and no look at the clock: either, a request, costs a tenth of the gateway's throughput.
     """
 
     def __init__(self) -> None:
-        self._open: dict[Exchange, tuple[float, asyncio.Task[Any]]] = {}
+        self._recent: dict[Exchange, asyncio.Task[Any]] = {}
+        self._older: dict[Exchange, asyncio.Task[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, exchange: Exchange) -> None:
         """The current task works on `exchange`, whose body has been read."""
-        loop = asyncio.get_running_loop()
         work = asyncio.current_task()
         assert work is not None
-        self._open[exchange] = (loop.time(), work)
+        self._recent[exchange] = work
         if self._timer is None:
-            self._timer = loop.call_later(_LONG, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_LONG, self._look)
 
     def discard(self, exchange: Exchange) -> None:
         """The work is done."""
-        self._open.pop(exchange, None)
+        if self._recent.pop(exchange, None) is None:
+            self._older.pop(exchange, None)
 
     def _look(self) -> None:
-        """Those that came in first stand first."""
-        loop = asyncio.get_running_loop()
-        before = loop.time() - _LONG
-        late = [
-            exchange
-            for exchange, (begun, _) in itertools.takewhile(lambda one: one[1][0] <= before, self._open.items())
-        ]
-        for exchange in late:
-            _, work = self._open.pop(exchange)
+        """Who was here at the last look and is still, takes long."""
+        for exchange, work in self._older.items():
             exchange.listen(work)
-        self._timer = loop.call_later(_LONG / 2, self._look) if self._open else None
+        self._older, self._recent = self._recent, {}
+        self._timer = asyncio.get_running_loop().call_later(_LONG, self._look) if self._older else None
