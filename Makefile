@@ -52,7 +52,7 @@ train: ## train the classical models anew
 	$(python) -m scripts.train
 
 train-llm: ## train the language model that comes with the project (hours on a CPU; stop and go on at will)
-	@$(setup)
+	@$(setup) --dev
 	$(python) -m scripts.train_llm $(ARGS)
 
 eval-llm: ## measure that language model on held-out texts; needs `make serve` running
