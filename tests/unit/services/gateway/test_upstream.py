@@ -48,11 +48,11 @@ def to(path: Path) -> str:
 
 
 async def call(upstream: Upstream, timeout: float = PATIENCE) -> tuple[int, bytes]:
-    return await upstream.call("POST", "/work", body=b"question", headers={"x-one": "1"}, timeout=timeout)
+    return await upstream.call("POST", "/task", body=b"question", headers={"x-one": "1"}, timeout=timeout)
 
 
 async def read(upstream: Upstream, idle_timeout: float = PATIENCE) -> bytes:
-    async with upstream.stream("POST", "/work", body=b"question", idle_timeout=idle_timeout) as response:
+    async with upstream.stream("POST", "/task", body=b"question", idle_timeout=idle_timeout) as response:
         return await response.read()
 
 
@@ -99,7 +99,7 @@ async def test_call_carries_the_request_and_its_answer(path: Path) -> None:
     async with serving(echo, path) as server, connected(to(path)) as upstream:
         assert await call(upstream) == (200, b"answer to question")
     (request,) = server.requests
-    assert (request.method, request.path, request.body) == ("POST", "/work", b"question")
+    assert (request.method, request.path, request.body) == ("POST", "/task", b"question")
     assert request.headers["x-one"] == "1"
 
 
@@ -390,9 +390,9 @@ async def test_answers_are_not_redirected(path: Path) -> None:
         await request.answer(b"", "307 Temporary Redirect", "location: /invocations\r\n")
 
     async with serving(answer, path) as server, connected(to(path)) as upstream:
-        async with upstream.stream("POST", "/work", idle_timeout=PATIENCE) as response:
+        async with upstream.stream("POST", "/task", idle_timeout=PATIENCE) as response:
             assert response.status == 307
-        assert [request.path for request in server.requests] == ["/work"]
+        assert [request.path for request in server.requests] == ["/task"]
 
 
 @pytest.mark.parametrize(
