@@ -11,7 +11,7 @@ import annotated_types
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from services.settings import Settings
+from services.settings.tree import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 _INTRODUCTION = """\
 # Configuration
 
-Every setting of Tandem. This page is written by `make docs` from `services/settings.py`, and a test keeps the two equal.
+Every setting of Tandem. This page is written by `make docs` from `services/settings/`, and a test keeps the two equal.
 
 A value comes from the environment, else from the YAML file, else from the default below. In the environment, `__`
 stands between the levels and lists and mappings are JSON; in the file, sections are mappings:

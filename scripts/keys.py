@@ -27,7 +27,7 @@ from services.gateway.control.keys import (
     rotated,
     without,
 )
-from services.settings import load_settings
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

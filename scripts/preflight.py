@@ -28,7 +28,7 @@ def port_problem(host: str, port: int, variable: str = "PORT") -> str | None:
 
 def port_problems(host: str, port: int) -> list[str]:
     """What is wrong with the addresses for HTTP and, as the settings say, for gRPC."""
-    from services.settings import load_settings
+    from services.settings.tree import load_settings
 
     grpc_port = load_settings().gateway.grpc_port
     found = [port_problem(host, port), port_problem(host, grpc_port, "GRPC_PORT") if grpc_port else None]
@@ -40,7 +40,7 @@ def settings_problems(given: Mapping[str, str]) -> list[str]:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from services.settings import Settings
+    from services.settings.tree import Settings
 
     problems = []
     for name in sorted(given):

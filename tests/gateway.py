@@ -14,7 +14,9 @@ from services.gateway.app import create_app
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.routes import NativeRoutes
-from services.settings import AdmissionSettings, BatchingSettings, GatewaySettings, Settings
+from services.settings.control import AdmissionSettings
+from services.settings.gateway import BatchingSettings, GatewaySettings
+from services.settings.tree import Settings
 from services.telemetry import Telemetry
 from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from services.gateway.control.assembly import create_control
 from services.gateway.control.keys import Key, added, digest_of, new_secret
 from services.gateway.control.keys_file import FileKeys
-from services.settings import KeysSettings, LimitsSettings, Settings
+from services.settings.control import KeysSettings, LimitsSettings
+from services.settings.tree import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.gateway.control.assembly import redis_client
-from services.settings import RedisSettings
+from services.settings.control import RedisSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.gateway.native.routes import NativeRoutes
 from services.gateway.rpc.server import GrpcServer
-from services.settings import BatchingSettings, GatewaySettings, Settings
+from services.settings.gateway import BatchingSettings, GatewaySettings
+from services.settings.tree import Settings
 from services.telemetry import Telemetry
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
 

@@ -25,7 +25,7 @@ class LoraModule(Protocol):
 
 
 class EngineSettings(Protocol):
-    """What is read here; `services.settings.LLMSettings` documents each field."""
+    """What is read here; `services.settings.llm.LLMSettings` documents each field."""
 
     @property
     def model(self) -> str: ...

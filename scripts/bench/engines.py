@@ -130,7 +130,7 @@ def _median(samples: Sequence[BulkSample], model: str, way: str) -> float:
 
 
 def _main(name: str, seconds: float) -> None:
-    from services.settings import load_settings
+    from services.settings.tree import load_settings
 
     engine = store.load_classifier(name, threads=load_settings().classifier.threads)
     rows = bulk_rows(engine.spec)

@@ -20,7 +20,7 @@ from services.classifier.hop import HopApp
 from services.classifier.registry import Registry
 from services.classifier.serving_state import ServingState
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
-from services.settings import load_settings
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec

@@ -36,7 +36,7 @@ class _Item(Generic[Payload, Result]):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Bounds of one `Batcher`; see `services.settings.BatchingSettings` for the meaning of each."""
+    """Bounds of one `Batcher`; see `services.settings.gateway.BatchingSettings` for the meaning of each."""
 
     max_rows: int
     max_in_flight: int

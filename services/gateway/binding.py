@@ -15,7 +15,7 @@ from services.gateway.control.keys_file import FileKeys
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.settings import Settings
+    from services.settings.tree import Settings
 
 
 def asked_host() -> str:

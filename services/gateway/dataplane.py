@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from services.gateway.catalogue import StoredVersion
     from services.gateway.explaining import Explanation
     from services.gateway.health import Health, HealthMonitor
-    from services.settings import Settings
+    from services.settings.tree import Settings
     from services.tensors import Tensor, Tensors
 
 _CALLS_AT_ONCE = 16

@@ -32,7 +32,7 @@ from services.gateway.rpc.server import GrpcServer
 from services.gateway.upstream import Upstream
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
-from services.settings import load_settings, shared_metrics_folder
+from services.settings.tree import load_settings, shared_metrics_folder
 from services.telemetry import Telemetry, count_in_this_process
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from services.llm.front import EngineFront
 from services.llm.host import EngineThread
 from services.llm.vllm_engine import VLLMEngine
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
-from services.settings import load_settings
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp
-    from services.settings import LLMSettings
+    from services.settings.llm import LLMSettings
 
 
 def resources(settings: LLMSettings, machine: Machine) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from models.llm.contract import Device
     from services.asgi import ASGIApp
-    from services.settings import LLMSettings
+    from services.settings.llm import LLMSettings
 
 _SHUTDOWN_SECONDS = 4.0
 _LAST_WORDS_SECONDS = 10.0

@@ -13,7 +13,7 @@ import pytest
 from services.gateway.app import model_routes, routes
 from services.gateway.control.keys import KeyLimits, without
 from services.gateway.control.policy import NEEDS, OPEN
-from services.settings import AdmissionSettings
+from services.settings.control import AdmissionSettings
 from tests.asgi import Client
 from tests.fakes import LLM_NAME, Answer, chat_answer, chat_events
 from tests.gateway import Bundle

@@ -129,7 +129,7 @@ def test_protocols_do_not_know_each_other() -> None:
 
 def test_only_the_settings_read_the_environment() -> None:
     assert {module for module in modules() if _reads_environment(module)} == {
-        "services.settings",
+        "services.settings.tree",
         "models.store",  # BENTOML_HOME is BentoML's variable, and models may not import the settings
     }
 

@@ -15,7 +15,7 @@ from scripts.bench.catalogue import PEERS_BY_NAME, TARGET, tandem_command
 from scripts.bench.llm.figures import TANDEM, VLLM
 from scripts.bench.paths import ROOT, WORK
 from scripts.bench.server import Command, Server, StartError, running
-from services.settings import load_settings
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import sys
 
 from models.llm.arguments import engine_argv, engine_environment
 from services.llm.device import resolve_device, this_machine
-from services.settings import load_settings
+from services.settings.tree import load_settings
 
 
 def main(port: int) -> None:

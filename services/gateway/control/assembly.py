@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from services.gateway.control.keys import KeyStore
     from services.gateway.control.ledger import Ledger
-    from services.settings import RedisSettings, Settings
+    from services.settings.control import RedisSettings
+    from services.settings.tree import Settings
 
 
 def create_control(settings: Settings, *, required: bool = False) -> Control:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
-    from services.settings import LimitsSettings, RatesSettings
+    from services.settings.control import LimitsSettings, RatesSettings
 
 logger = logging.getLogger("tandem.gateway")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from services.gateway.backends import LLMBackend
-    from services.settings import AdmissionSettings
+    from services.settings.control import AdmissionSettings
 
 _GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _EMBEDS = frozenset({"/v1/embeddings"})

@@ -10,7 +10,7 @@ import msgspec
 from services.errors import InvalidInput, PayloadTooLarge
 
 if TYPE_CHECKING:
-    from services.settings import AdmissionSettings
+    from services.settings.control import AdmissionSettings
 
 _BYTES_PER_TOKEN = 3
 """English text has about four bytes a token, code and JSON about three: the estimate is meant to be too high."""

@@ -19,7 +19,7 @@ from services.gateway.tandem_v1.service import LLMService
 
 if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
-    from services.settings import GatewaySettings
+    from services.settings.gateway import GatewaySettings
     from services.telemetry import Telemetry
 
 _GRACE_SECONDS = 10.0

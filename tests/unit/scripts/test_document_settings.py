@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from scripts.document_settings import PAGE, page
-from services.settings import Settings
+from services.settings.tree import Settings
 
 
 def test_the_committed_page_is_what_the_settings_say() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from models.llm.arguments import engine_argv, engine_environment
 from models.llm.contract import EMBEDDED, EMBEDDED_NAME, Device, served_name
-from services.settings import EMBEDDED_LLM, LLMSettings, LoraModule
+from services.settings.llm import EMBEDDED_LLM, LLMSettings, LoraModule
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from models.llm.arguments import engine_argv
 from models.llm.checks import LORA_RANKS, advice
 from models.llm.contract import EngineConfigError
-from services.settings import LLMSettings
+from services.settings.llm import LLMSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

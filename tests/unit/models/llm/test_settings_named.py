@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.llm.training.facts import ELSEWHERE, FACTS
-from services.settings import Settings
+from services.settings.tree import Settings
 
 ROOT = Path(__file__).parents[4]
 TEXTS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.classifier.service import Classifier, _batchable
-from services.settings import load_settings
+from services.settings.tree import load_settings
 from tests.fakes import make_spec
 
 

@@ -7,7 +7,8 @@ from bentoml.exceptions import BentoMLConfigException
 
 from services.gateway.binding import check_binding, host_of
 from services.gateway.control.keys_file import FileKeys
-from services.settings import KeysSettings, RedisSettings, Settings
+from services.settings.control import KeysSettings, RedisSettings
+from services.settings.tree import Settings
 from tests.keys import make_key
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from services.errors import (
 from services.gateway.dataplane import DataPlane
 from services.gateway.explaining import CHAT_PATH
 from services.gateway.health import HealthMonitor
-from services.settings import BatchingSettings, GatewaySettings, Settings
+from services.settings.gateway import BatchingSettings, GatewaySettings
+from services.settings.tree import Settings
 from tests.fakes import (
     LLM_NAME,
     Answer,

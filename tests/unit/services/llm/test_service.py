@@ -6,7 +6,7 @@ import pytest
 
 from services.llm.device import Machine
 from services.llm.service import resources
-from services.settings import LLMSettings
+from services.settings.llm import LLMSettings
 
 NOTHING = Machine(None, 0)
 CPU = Machine("cpu", 0)

@@ -7,7 +7,9 @@ import pytest
 from services.errors import Unavailable
 from services.gateway.control.assembly import create_control, key_store
 from services.gateway.control.keys_redis import RedisKeys
-from services.settings import GatewaySettings, KeysSettings, LimitsSettings, RedisSettings, Settings
+from services.settings.control import KeysSettings, LimitsSettings, RedisSettings
+from services.settings.gateway import GatewaySettings
+from services.settings.tree import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from services.gateway.control.ledger_memory import SLOT, MemoryLedger
 from services.gateway.control.ledger_redis import RedisLedger
 from services.gateway.control.limits import Limits
 from services.gateway.control.rates import ALGORITHMS
-from services.settings import LimitsSettings
+from services.settings.control import LimitsSettings
 from tests.keys import make_key
 from tests.redis_server import RedisServer
 

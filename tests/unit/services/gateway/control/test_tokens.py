@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.errors import InvalidInput, PayloadTooLarge
 from services.gateway.control.tokens import NOTHING, Ask, read_ask, used_tokens, with_usage
-from services.settings import AdmissionSettings
+from services.settings.control import AdmissionSettings
 
 SETTINGS = AdmissionSettings(assumed_new_tokens=1000, max_messages=3, llm_max_body_bytes=4096, max_new_tokens=5000)
 JSON = st.recursive(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from services.settings import Settings, load_settings
+from services.settings.tree import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
