@@ -14,7 +14,7 @@ SERVICE_OPTIONS: dict[str, Any] = {
     "tracing": {"excluded_urls": ".*"},
     "traffic": {"timeout": 86_400},
 }
-"""BentoML's own metrics, access log and tracing are off: `services/telemetry.py` does that work, at a fraction of
+"""BentoML's own metrics, access log and tracing are off: `services/telemetry/` does that work, at a fraction of
 the cost. Deadlines are ours as well, so its timeout is as good as none."""
 
 DEPENDENCY_OPTIONS: dict[str, Any] = {"runner_connection": {"max_requests": 10**9, "max_age": 1e9}}

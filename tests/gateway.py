@@ -17,7 +17,7 @@ from services.gateway.native.routes import NativeRoutes
 from services.settings.control import AdmissionSettings
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.tree import Settings
-from services.telemetry import Telemetry
+from services.telemetry.recorder import Telemetry
 from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
 

@@ -19,7 +19,7 @@ from services.gateway.native.routes import NativeRoutes
 from services.gateway.rpc.server import GrpcServer
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.tree import Settings
-from services.telemetry import Telemetry
+from services.telemetry.recorder import Telemetry
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
 
 if TYPE_CHECKING:

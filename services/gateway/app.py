@@ -27,7 +27,7 @@ from services.gateway.openai import errors as openai_errors
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH, OpenAIRoutes
 from services.gateway.operations import OperationsRoutes
 from services.gateway.request_ids import RequestIds
-from services.telemetry import AccessLine
+from services.telemetry.access_log import AccessLine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from services.asgi import ASGIApp, Receive, Scope, Send
     from services.gateway.dataplane import DataPlane
     from services.gateway.native.routes import NativeRoutes
-    from services.telemetry import Telemetry
+    from services.telemetry.recorder import Telemetry
 
 logger = logging.getLogger("tandem.gateway")
 

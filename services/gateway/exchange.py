@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from services.asgi import Header, Receive, Scope, Send
     from services.gateway.control.passage import Passage
-    from services.telemetry import AccessLine
+    from services.telemetry.access_log import AccessLine
 
 
 _LONG = 0.05

@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
     from services.gateway.exchange import Exchange
-    from services.telemetry import Telemetry
+    from services.telemetry.recorder import Telemetry
 
 
 class OperationsRoutes:

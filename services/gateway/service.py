@@ -33,7 +33,8 @@ from services.gateway.upstream import Upstream
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
-from services.telemetry import Telemetry, count_in_this_process
+from services.telemetry.metrics import count_in_this_process
+from services.telemetry.recorder import Telemetry
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.errors import InternalError, InvalidInput, ServingError
 from services.gateway.request_ids import HEADER, RequestIds
-from services.telemetry import AccessLine
+from services.telemetry.access_log import AccessLine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from services.gateway.control.passage import Passage
     from services.gateway.control.path import Control
-    from services.telemetry import Telemetry
+    from services.telemetry.recorder import Telemetry
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Work = Callable[[Any, "Call"], Any]

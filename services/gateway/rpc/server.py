@@ -20,7 +20,7 @@ from services.gateway.tandem_v1.service import LLMService
 if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
     from services.settings.gateway import GatewaySettings
-    from services.telemetry import Telemetry
+    from services.telemetry.recorder import Telemetry
 
 _GRACE_SECONDS = 10.0
 logger = logging.getLogger("tandem.gateway")

@@ -7,7 +7,7 @@ import pytest
 
 from services.errors import PayloadTooLarge
 from services.gateway.exchange import ClientGone, Departures, Exchange
-from services.telemetry import AccessLine
+from services.telemetry.access_log import AccessLine
 from tests.asgi import Client, http_scope
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Metrics and request logs, defined here once.
+"""Metrics, defined here once.
 
 Names follow Prometheus' conventions; label values are bounded: routes are templates, models are those that are served.
 """
@@ -6,14 +6,10 @@ Names follow Prometheus' conventions; label values are bounded: routes are templ
 from __future__ import annotations
 
 import os
-import sys
-import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import psutil
 from prometheus_client import (
-    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -33,22 +29,6 @@ _LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-class AccessLine(msgspec.Struct, omit_defaults=True):
-    """One request, as it is logged."""
-
-    time: float
-    request_id: str
-    method: str
-    route: str
-    status: int
-    seconds: float
-    model: str = ""
-    rows: int = 0
-    error: str = ""
-    key: str = ""
-    """Name of the key that was used."""
-
-
 def count_in_this_process() -> None:
     """Spare every shared count the question which process this is: by default the kernel is asked each time, in case it
     was forked, and ours never are. Call it before anything is counted, where BentoML shares a metrics folder.
@@ -57,12 +37,10 @@ def count_in_this_process() -> None:
     values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
 
 
-class Telemetry:
-    """Counts, times and logs requests of one gateway process."""
+class Metrics:
+    """Counts and times of one gateway process."""
 
-    def __init__(
-        self, *, access_log: bool, registry: CollectorRegistry = REGISTRY, shared_folder: Path | None = None
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, shared_folder: Path | None) -> None:
         """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
         self._registry = registry
         self._folder = shared_folder
@@ -84,50 +62,30 @@ class Telemetry:
             registry=registry,
         )
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._access_log = access_log
-        self._lines: list[bytes] = []
-        self.active = 0
 
-    def begin(self) -> float:
-        """Note that a request has come in; returns the time to hand to `end`."""
-        self.active += 1
-        return time.perf_counter()
-
-    def end(self, began: float, line: AccessLine) -> None:
-        """Note that a request has been answered."""
-        self.active -= 1
-        seconds = time.perf_counter() - began
-        key = (line.route, line.status)
-        known = self._by_route.get(key)
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Note a request that has been answered."""
+        known = self._by_route.get((route, status))
         if known is None:
-            known = (self._requests.labels(line.route, str(line.status)), self._latency.labels(line.route))
-            self._by_route[key] = known
+            known = (self._requests.labels(route, str(status)), self._latency.labels(route))
+            self._by_route[(route, status)] = known
         known[0].inc()
         known[1].observe(seconds)
-        if self._access_log:
-            line.seconds = round(seconds, 6)
-            self._lines.append(msgspec.json.encode(line))
+
+    def in_flight(self, active: int) -> None:
+        """Say how many requests are being answered."""
+        self._in_flight.set(active)
 
     def batch(self, model: str, rows: int, waited: float) -> None:
         """Note a batch that leaves for `model`."""
         self._batch_rows.labels(model).observe(rows)
         self._batch_wait.labels(model).observe(waited)
 
-    def flush(self) -> None:
-        """Write the log lines gathered since the last call to standard output, in one write."""
-        if self._lines:
-            self._lines.append(b"")
-            sys.stdout.buffer.write(b"\n".join(self._lines))
-            sys.stdout.buffer.flush()
-            self._lines = []
-        self._in_flight.set(self.active)
-
     def exposition(self, served: Iterable[tuple[str, str]] = ()) -> bytes:
         """All metrics in Prometheus' text format, of every process that shares BentoML's metrics folder.
 
         `served` is name and version of the models that are served, which need no counting.
         """
-        self._in_flight.set(self.active)
         shared = self._registry
         if self._folder is not None:
             _forget_the_dead(self._folder)
