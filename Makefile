@@ -1,10 +1,11 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ROLE (gateway, classifier or llm), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
 GRPC_PORT ?=
 HOST ?= 127.0.0.1
 DEVICE ?=
+ROLE ?=
 ARGS ?=
 PEERS ?=
 UPGRADE ?=
@@ -24,9 +25,9 @@ python := .venv/bin/python
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-serve: ## set up and serve everything on PORT (3000) and GRPC_PORT (3001); DEVICE=gpu for a GPU machine
+serve: ## set up and serve everything on PORT (3000) and GRPC_PORT (3001); DEVICE=gpu for a GPU machine, ROLE=llm for a part
 	@$(setup) --models --device "$(DEVICE)"
-	@exec $(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --grpc-port "$(GRPC_PORT)" --device "$(DEVICE)"
+	@exec $(python) -m scripts.serve --host "$(HOST)" --port "$(PORT)" --grpc-port "$(GRPC_PORT)" --device "$(DEVICE)" --role "$(ROLE)"
 
 test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 	@$(setup) --models --dev

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_SECRET = {("hop", "token"), ("redis", "url")}
+"""Settings whose values are not for a log."""
+
 
 def port_problem(host: str, port: int, variable: str = "PORT") -> str | None:
     """Why nothing can listen on `host`:`port`, and that `variable` of make chooses another; None when it is free."""
@@ -28,9 +31,11 @@ def port_problem(host: str, port: int, variable: str = "PORT") -> str | None:
 
 def port_problems(host: str, port: int) -> list[str]:
     """What is wrong with the addresses for HTTP and, as the settings say, for gRPC."""
+    from services.roles import serves_gateway
     from services.settings.tree import load_settings
 
-    grpc_port = load_settings().gateway.grpc_port
+    settings = load_settings()
+    grpc_port = settings.gateway.grpc_port if serves_gateway(settings.role) else 0
     found = [port_problem(host, port), port_problem(host, grpc_port, "GRPC_PORT") if grpc_port else None]
     return [problem for problem in found if problem]
 
@@ -40,6 +45,7 @@ def settings_problems(given: Mapping[str, str]) -> list[str]:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from services.roles import role_problems
     from services.settings.tree import Settings
 
     problems = []
@@ -51,13 +57,14 @@ def settings_problems(given: Mapping[str, str]) -> list[str]:
     if config and not Path(config).is_file():
         problems.append(f"TANDEM_CONFIG names {config}, and there is no such file.")
     try:
-        Settings()
+        problems += role_problems(Settings())
     except ValidationError as invalid:
         for error in invalid.errors():
             path = [str(part) for part in error["loc"]]
             where = f"{'.'.join(path)} (TANDEM_{'__'.join(path).upper()})"
             unknown = error["type"] == "extra_forbidden"
-            why = "is no setting" if unknown else f"is {error['input']!r}: {error['msg'].lower()}"
+            given_value = "set" if tuple(path) in _SECRET else repr(error["input"])
+            why = "is no setting" if unknown else f"is {given_value}: {error['msg'].lower()}"
             problems.append(f"{where} {why}.")
     except SettingsError as unreadable:
         problems.append(f"{unreadable}: lists and mappings are given as JSON.")

@@ -1,4 +1,4 @@
-"""Serves the bundle from this checkout: `python -m scripts.serve [--host H] [--port P] [--device cpu|gpu]`.
+"""Serves from this checkout: `python -m scripts.serve [--host H] [--port P] [--device cpu|gpu] [--role ROLE]`.
 
 Stands between the terminal and BentoML's process manager, for two reasons. BentoML starts happily on a port that
 somebody else answers on, and meets a wrong setting with a traceback a process, so both are looked at first. And its
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.preflight import port_problems, settings_problems
+from services.roles import TARGETS
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICE = "service:Gateway"
-
 _GRACE = 20
 """Seconds that requests under way have to finish once the server was asked to stop."""
 _PATIENCE = 15
@@ -35,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def environment(given: Mapping[str, str], device: str, grpc_port: str = "") -> dict[str, str]:
+def environment(given: Mapping[str, str], device: str, grpc_port: str = "", role: str = "") -> dict[str, str]:
     """What the server's processes see: `given`, completed where it says nothing."""
     defaults = {
         "BENTOML_HOME": str(ROOT / ".tandem" / "bentoml"),
@@ -44,6 +44,7 @@ def environment(given: Mapping[str, str], device: str, grpc_port: str = "") -> d
         "HF_HUB_DISABLE_TELEMETRY": "1",
         **({"TANDEM_LLM__DEVICE": device} if device else {}),
         **({_GRPC_PORT: grpc_port} if grpc_port else {}),
+        **({"TANDEM_ROLE": role} if role else {}),
     }
     programs = str(Path(sys.executable).parent)
     return {**defaults, **given, "PATH": f"{programs}{os.pathsep}{given.get('PATH', os.defpath)}"}
@@ -116,10 +117,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--grpc-port", default="", help="default: the setting, 3001; 0 turns gRPC off")
     parser.add_argument("--device", choices=["cpu", "gpu", ""], default="", help="where the language model runs")
-    parser.add_argument("--service", default=SERVICE, help="what BentoML serves: import path, bento tag or folder")
+    parser.add_argument("--role", choices=[*TARGETS, ""], default="", help="what of it to serve; default: all of it")
+    parser.add_argument("--service", default="", help="what BentoML serves: import path, bento tag or folder")
     wanted = parser.parse_args(argv)
 
-    os.environ.update(environment(os.environ, wanted.device, wanted.grpc_port))
+    os.environ.update(environment(os.environ, wanted.device, wanted.grpc_port, wanted.role))
     problems = settings_problems(os.environ)
     if problems:
         problems.append("All settings: docs/configuration.md")
@@ -130,7 +132,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     Path(os.environ["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
     address = ["--host", wanted.host, "--port", str(wanted.port)]
-    server = Server([wanted.service, *address, "--timeout-graceful-shutdown", str(_GRACE)])
+    target = wanted.service or TARGETS[load_settings().role]
+    server = Server([target, *address, "--timeout-graceful-shutdown", str(_GRACE)])
     return server.wait()
 
 

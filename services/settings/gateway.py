@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.settings.section import Section
+
+_ORIGIN = r"^https?://[^/?#@\s]+/?$"
 
 
 class GatewaySettings(Section):
@@ -28,6 +32,18 @@ class GatewaySettings(Section):
     connect_timeout: float = Field(2.0, gt=0, description="Seconds to reach a dependency before it counts as down.")
     llm_idle_timeout: float = Field(
         120.0, gt=0, description="Seconds without one byte from the LLM after which its answer is given up; then 504."
+    )
+    classifier_url: str | None = Field(
+        None,
+        pattern=_ORIGIN,
+        description="Address of a Classifier that runs elsewhere, `http://host:port` or `https://...`; calls are spread over all addresses of the host. Default: one is started and found by BentoML.",
+    )
+    llm_url: str | None = Field(
+        None, pattern=_ORIGIN, description="Address of an LLM that runs elsewhere, as for `classifier_url`."
+    )
+    ready_when: Literal["all", "any"] = Field(
+        "all",
+        description="`/readyz` says yes when all dependencies are ready, or when `any` is, so that one of them alone takes no gateway out of service.",
     )
     access_log: bool = Field(True, description="Write one JSON line a request to standard output.")
     probe_interval: float = Field(0.5, gt=0, description="Seconds between two looks at each dependency's health.")

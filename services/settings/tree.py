@@ -23,7 +23,10 @@ from pydantic_settings import (
 from services.settings.classifier import ClassifierSettings, ModelsSettings
 from services.settings.control import AdmissionSettings, KeysSettings, LimitsSettings, RedisSettings
 from services.settings.gateway import BatchingSettings, GatewaySettings
+from services.settings.hop import HopSettings
 from services.settings.llm import LLMSettings
+
+Role = Literal["all", "gateway", "classifier", "llm"]
 
 
 class _Sources(BaseSettings):
@@ -62,12 +65,17 @@ class Settings(_Sources):
     classifier: ClassifierSettings = ClassifierSettings()
     models: ModelsSettings = ModelsSettings()
     llm: LLMSettings = LLMSettings()
+    hop: HopSettings = HopSettings()
     config: str | None = Field(
         None, description="Path of the YAML file with settings; default `tandem.yaml` where it exists."
     )
     auth: Literal["keys", "off"] = Field(
         "keys",
         description="`off` lets anybody in, wherever the server listens. Unset and without keys, only loopback may be bound.",
+    )
+    role: Role = Field(
+        "all",
+        description="What is started: `all` of it, or one service whose dependencies are elsewhere (`docs/roles.md`); the same as `make serve ROLE=...`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written."

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("services.errors", "services.runtime", "services.settings", "services.classifier.routes"),
-    ("services.tensors", "services.classifier.serving_state"),
+    ("services.tensors", "services.classifier.serving_state", "services.roles"),
     (
         "services.asgi",
         "services.frames",

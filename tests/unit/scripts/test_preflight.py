@@ -62,3 +62,18 @@ def test_good_settings_are_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str) -> None:
     monkeypatch.setenv(name, value)
     assert settings_problems(os.environ) == [problem]
+
+
+def test_a_role_that_lacks_something_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_ROLE", "gateway")
+    assert [problem.rpartition(" ")[2] for problem in settings_problems(os.environ)] == [
+        "TANDEM_GATEWAY__CLASSIFIER_URL.",
+        "TANDEM_GATEWAY__LLM_URL.",
+    ]
+
+
+def test_a_wrong_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_HOP__TOKEN", "too-short")
+    [problem] = settings_problems(os.environ)
+    assert problem.startswith("hop.token (TANDEM_HOP__TOKEN) is set: ")
+    assert "too-short" not in problem

@@ -25,6 +25,8 @@ def test_the_environment_is_completed_and_the_callers_wins() -> None:
     assert env["PATH"] == f"{Path(sys.executable).parent}:/bin"
     assert environment({"TANDEM_LLM__DEVICE": "cpu"}, "gpu")["TANDEM_LLM__DEVICE"] == "cpu"
     assert "TANDEM_LLM__DEVICE" not in environment({}, "")
+    assert environment({}, "", role="llm")["TANDEM_ROLE"] == "llm"
+    assert "TANDEM_ROLE" not in environment({}, "")
 
 
 class Trial:
