@@ -7,6 +7,7 @@ Both feed the same engines.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import bentoml
@@ -65,6 +66,7 @@ class Classifier:
 
     def __init__(self) -> None:
         settings = load_settings()
+        logging.getLogger("tandem").setLevel(settings.log_level.upper())
         executors = Executors.create()
         self.registry = Registry(
             ServingState.of_this_run(store.store_folder().parent / "tandem" / "serving"),

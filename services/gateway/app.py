@@ -121,9 +121,9 @@ class GatewayApp:
         if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
             await self._fallback(scope, receive, send)
             return
-        began = self._telemetry.begin()
         route, template = self._find(path)
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
+        began = self._telemetry.begin(line)
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = _handler(route, scope)
@@ -134,9 +134,9 @@ class GatewayApp:
         except ServingError as error:
             await self._fail(exchange, error, route)
         except ClientGone:
-            line.status = _CLIENT_CLOSED_REQUEST
+            _gone(line)
         except asyncio.CancelledError:
-            line.status = _CLIENT_CLOSED_REQUEST
+            _gone(line)
             if not exchange.departed:
                 raise
         except Exception:
@@ -184,6 +184,11 @@ def _handler(route: Route | None, scope: Scope) -> Callable[[Exchange], Awaitabl
     if method != route.method and (method, route.method) != ("HEAD", "GET"):
         raise MethodNotAllowed(f"{path} takes {route.method}, not {method}.", allow=route.method)
     return route.handler
+
+
+def _gone(line: AccessLine) -> None:
+    line.status = _CLIENT_CLOSED_REQUEST
+    line.client_gone = True
 
 
 def _host(scope: Scope) -> str | None:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
 from services.gateway.control.fairness import FairQueue
 from services.gateway.control.work import Work, begin, current
+from services.telemetry.access_log import current_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from services.telemetry.access_log import AccessLine
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -31,6 +34,7 @@ class _Item(Generic[Payload, Result]):
     rows: int
     deadline: float
     queued_at: float
+    line: AccessLine
     future: asyncio.Future[Result] = field(repr=False)
 
 
@@ -90,7 +94,7 @@ class Batcher(Generic[Payload, Result]):
             raise DeadlineExceeded("The time that the caller gave ran out before the work began.")
         loop = asyncio.get_running_loop()
         now = loop.time()
-        item: _Item[Payload, Result] = _Item(payload, rows, now + seconds, now, loop.create_future())
+        item: _Item[Payload, Result] = _Item(payload, rows, now + seconds, now, current_line(), loop.create_future())
         self._queue.push(caller, rows, item)
         if not self._flush_due and len(self._running) < self._limits.max_in_flight:
             self._flush_due = True
@@ -131,6 +135,7 @@ class Batcher(Generic[Payload, Result]):
             if _waits(item, now):
                 batch.append(item)
                 rows += item.rows
+                item.line.queue_seconds += now - item.queued_at
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncGenerator  # noqa: TC003 - BentoML reads the annotations
 from typing import TYPE_CHECKING, Any
@@ -55,11 +56,14 @@ class Gateway:
 
     def __init__(self) -> None:
         settings = load_settings()
+        logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._settings = settings.gateway
         metrics_folder = shared_metrics_folder()
         if metrics_folder is not None:
             count_in_this_process()
-        self._telemetry = Telemetry(access_log=settings.gateway.access_log, shared_folder=metrics_folder)
+        self._telemetry = Telemetry(
+            access_log=settings.gateway.access_log, logs=settings.logs, shared_folder=metrics_folder
+        )
         self._upstreams = {
             "classifier": self._upstream("Classifier", self.classifier),
             "llm": self._upstream("language model", self.llm),
@@ -144,7 +148,7 @@ class Gateway:
         await self._monitor.stop()
         for upstream in self._upstreams.values():
             await upstream.close()
-        self._telemetry.flush()
+        self._telemetry.close()
 
     def _upstream(self, name: str, dependency: Any) -> Upstream:
         client = getattr(dependency, "to_async", None)

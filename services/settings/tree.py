@@ -25,6 +25,7 @@ from services.settings.control import AdmissionSettings, KeysSettings, LimitsSet
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.hop import HopSettings
 from services.settings.llm import LLMSettings
+from services.settings.telemetry import LogsSettings
 
 Role = Literal["all", "gateway", "classifier", "llm"]
 
@@ -66,6 +67,7 @@ class Settings(_Sources):
     models: ModelsSettings = ModelsSettings()
     llm: LLMSettings = LLMSettings()
     hop: HopSettings = HopSettings()
+    logs: LogsSettings = LogsSettings()
     config: str | None = Field(
         None, description="Path of the YAML file with settings; default `tandem.yaml` where it exists."
     )

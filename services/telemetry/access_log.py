@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import random
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.telemetry.line_writer import LineWriter
+
+if TYPE_CHECKING:
+    from services.settings.telemetry import LogsSettings
+
+_FAILED = 400
+_encode = msgspec.json.Encoder().encode
+
 
 class AccessLine(msgspec.Struct, omit_defaults=True):
-    """One request, as it is logged."""
+    """One request, as it is logged. Nothing that the client sent in a header, a body or a query but its ids."""
 
     time: float
     request_id: str
@@ -17,26 +27,47 @@ class AccessLine(msgspec.Struct, omit_defaults=True):
     status: int
     seconds: float
     model: str = ""
+    version: str = ""
     rows: int = 0
     error: str = ""
     key: str = ""
     """Name of the key that was used."""
+    trace_id: str = ""
+    queue_seconds: float = 0.0
+    """How long it waited: for a batch to leave with, or for its turn at the language model."""
+    first_token_seconds: float = 0.0
+    """From its start to the first piece of a streamed answer of the language model."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    client_gone: bool = False
+    """Whether the client left before its answer was complete."""
+
+
+_CURRENT: ContextVar[AccessLine] = ContextVar(
+    "tandem_line",
+    default=AccessLine(0.0, "", "", "", 0, 0.0),  # noqa: B039 - for work that no request asked for
+)
+current_line = _CURRENT.get
+"""The line of the request that this task works for, to note on it what happens further down."""
+work_for = _CURRENT.set
+"""From here on this task works for the request of a line."""
 
 
 class AccessLog:
-    """Lines of one gateway process, on their way to standard output."""
+    """Lines of one gateway process: those of failed and slow requests, and a share of the others."""
 
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
+    def __init__(self, settings: LogsSettings, writer: LineWriter | None = None) -> None:
+        self._share = settings.sample_ratio
+        self._samples = settings.sample_ratio < 1
+        self._slow = settings.slow_seconds
+        self.writer = writer or LineWriter()
 
     def add(self, line: AccessLine) -> None:
         """Keep a line until the next `flush`."""
-        self._lines.append(msgspec.json.encode(line))
-
-    def flush(self) -> None:
-        """Write the lines gathered since the last call, in one write."""
-        if self._lines:
-            self._lines.append(b"")
-            sys.stdout.buffer.write(b"\n".join(self._lines))
-            sys.stdout.buffer.flush()
-            self._lines = []
+        if (
+            self._samples and line.status < _FAILED and line.seconds < self._slow and random.random() >= self._share  # noqa: S311 - a sample, no secret
+        ):
+            return
+        if line.queue_seconds:
+            line.queue_seconds = round(line.queue_seconds, 6)
+        self.writer.add(_encode(line))

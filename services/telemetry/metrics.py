@@ -61,6 +61,10 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )
+        self._log_lines_dropped = Counter(
+            "tandem_log_lines_dropped", "Access log lines that could not be written.", registry=registry
+        )
+        self._dropped = 0
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -75,6 +79,12 @@ class Metrics:
     def in_flight(self, active: int) -> None:
         """Say how many requests are being answered."""
         self._in_flight.set(active)
+
+    def log_lines_dropped(self, so_far: int) -> None:
+        """Say how many log lines were lost since the start."""
+        if so_far > self._dropped:
+            self._log_lines_dropped.inc(so_far - self._dropped)
+            self._dropped = so_far
 
     def batch(self, model: str, rows: int, waited: float) -> None:
         """Note a batch that leaves for `model`."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from services.telemetry.access_log import AccessLine, AccessLog
+from services.settings.telemetry import LogsSettings
+from services.telemetry.access_log import AccessLine, AccessLog, work_for
 from services.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -19,17 +20,23 @@ class Telemetry:
     """Counts, times and logs requests of one gateway process."""
 
     def __init__(
-        self, *, access_log: bool, registry: CollectorRegistry = REGISTRY, shared_folder: Path | None = None
+        self,
+        *,
+        access_log: bool,
+        logs: LogsSettings | None = None,
+        registry: CollectorRegistry = REGISTRY,
+        shared_folder: Path | None = None,
     ) -> None:
         """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
         self._metrics = Metrics(registry, shared_folder)
-        self._log = AccessLog() if access_log else None
+        self._log = AccessLog(logs or LogsSettings()) if access_log else None
         self.active = 0
         self.batch = self._metrics.batch
 
-    def begin(self) -> float:
-        """Note that a request has come in; returns the time to hand to `end`."""
+    def begin(self, line: AccessLine) -> float:
+        """Note that the request of `line` has come in; returns the time to hand to `end`."""
         self.active += 1
+        work_for(line)
         return time.perf_counter()
 
     def end(self, began: float, line: AccessLine) -> None:
@@ -44,8 +51,15 @@ class Telemetry:
     def flush(self) -> None:
         """Write the log lines gathered since the last call, and bring gauges up to date."""
         if self._log is not None:
-            self._log.flush()
+            self._log.writer.flush()
+            self._metrics.log_lines_dropped(self._log.writer.dropped)
         self._metrics.in_flight(self.active)
+
+    def close(self) -> None:
+        """Write what is left; waits for it, for two seconds at most."""
+        self.flush()
+        if self._log is not None:
+            self._log.writer.close()
 
     def exposition(self, served: Iterable[tuple[str, str]] = ()) -> bytes:
         """All metrics in Prometheus' text format; `served` is name and version of the models that are served."""

@@ -459,7 +459,7 @@ async def test_control_that_has_nothing_to_do_lets_requests_by(tmp_path: Path) -
 
 
 async def test_log_names_the_key_and_never_its_secret(
-    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     control, store = control_over(tmp_path)
     secret = await make_key(store, "somebody")
@@ -467,8 +467,8 @@ async def test_log_names_the_key_and_never_its_secret(
     async with asking(control, bundle) as client:
         await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer(secret))
         await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer("tdm_guess"))
-    bundle.telemetry.flush()
-    first, second = capsysbinary.readouterr().out.splitlines()
+    bundle.telemetry.close()
+    first, second = capfdbinary.readouterr().out.splitlines()
     assert json.loads(first)["key"] == "somebody"
     assert "key" not in json.loads(second)
     assert secret.encode() not in first

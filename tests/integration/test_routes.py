@@ -170,7 +170,7 @@ async def test_log_line_tells_of_the_request_but_not_what_was_in_it(capfdbinary:
         await client.post("/classify", json={"model": "flowers", "rows": [ROW] * 3}, headers={"x-request-id": "mine"})
         await client.post("/v1/completions", json={"model": LLM_NAME, "prompt": "secret words"})
         await client.post("/classify", json={"model": "flowers", "rows": [{"height": "secret words"}]})
-    bundle.telemetry.flush()
+    bundle.telemetry.close()
     written = capfdbinary.readouterr().out
     first, second, third = (json.loads(line) for line in written.splitlines())
     assert (first["request_id"], first["model"], first["rows"], first["status"]) == ("mine", "flowers", 3, 200)

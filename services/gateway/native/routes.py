@@ -34,7 +34,7 @@ class NativeRoutes:
     async def classify(self, exchange: Exchange) -> None:
         """Labels and probabilities for a list of rows."""
         spec, request = self.decode_rows(await exchange.body())
-        exchange.line.model = spec.name
+        exchange.line.model, exchange.line.version = spec.name, spec.version
         exchange.line.rows = len(request.rows)
         rows = [as_row(row) for row in request.rows]
         answers = await self._dataplane.predict(spec, rows)
@@ -43,14 +43,14 @@ class NativeRoutes:
     async def explain(self, exchange: Exchange) -> None:
         """Prediction, attributions and the language model's words for one row."""
         spec, request = self.decode_row(await exchange.body())
-        exchange.line.model = spec.name
+        exchange.line.model, exchange.line.version = spec.name, spec.version
         exchange.line.rows = 1
         await exchange.while_connected(self._explain(exchange, spec, as_row(request.row)))
 
     async def explain_stream(self, exchange: Exchange) -> None:
         """The text of an explanation, as it is generated."""
         spec, request = self.decode_row(await exchange.body())
-        exchange.line.model = spec.name
+        exchange.line.model, exchange.line.version = spec.name, spec.version
         exchange.line.rows = 1
         pieces = _encoded(self._dataplane.explain_stream(spec, as_row(request.row)))
         await exchange.while_connected(exchange.stream(200, pieces, b"text/plain; charset=utf-8"))

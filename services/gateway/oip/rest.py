@@ -71,12 +71,14 @@ class OIPRoutes:
         """`POST /v2/repository/models/{name}/load`: serve the newest version, or the one that `parameters` name."""
         name, version = await self._change(exchange)
         await self._dataplane.load_model(name, version)
+        exchange.line.model, exchange.line.version = name, version
         await exchange.json(200, b"{}")
 
     async def unload(self, exchange: Exchange) -> None:
         """`POST /v2/repository/models/{name}/unload`: serve a model no more, or the version that `parameters` name."""
         name, version = await self._change(exchange)
         await self._dataplane.unload_model(name, version)
+        exchange.line.model, exchange.line.version = name, version
         await exchange.json(200, b"{}")
 
     async def model(self, exchange: Exchange) -> None:
@@ -122,7 +124,7 @@ class OIPRoutes:
         parts = exchange.scope["path"].split("/")
         has_version = len(parts) > _MODEL + 2 and parts[_MODEL + 1] == "versions"
         spec = self._dataplane.spec(parts[_MODEL], parts[_MODEL + 2] if has_version else None)
-        exchange.line.model = spec.name
+        exchange.line.model, exchange.line.version = spec.name, spec.version
         return spec
 
 

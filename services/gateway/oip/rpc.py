@@ -67,7 +67,7 @@ class OIPService:
     async def model_metadata(self, request: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
         """What a model takes and gives."""
         spec = self._dataplane.spec(request.name, request.version or None)
-        call.line.model = spec.name
+        call.line.model, call.line.version = spec.name, spec.version
         metadata = model_metadata(spec, self._dataplane.versions(spec.name))
         del metadata["parameters"]  # the message has no field for them
         return pb.ModelMetadataResponse(**metadata)
@@ -75,7 +75,7 @@ class OIPService:
     async def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """The outputs for the inputs that came."""
         spec = self._dataplane.spec(request.model_name, request.model_version or None)
-        call.line.model = spec.name
+        call.line.model, call.line.version = spec.name, spec.version
         tensors = tensors_of(request)
         call.line.rows += next((len(array) for array in tensors.values() if array.ndim), 0)
         outputs = await self._dataplane.infer(spec, tensors, outputs_of(request), call.seconds)
@@ -113,17 +113,21 @@ class OIPService:
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**model) for model in listed])
 
     async def repository_model_load(
-        self, request: pb.RepositoryModelLoadRequest, _: Call
+        self, request: pb.RepositoryModelLoadRequest, call: Call
     ) -> pb.RepositoryModelLoadResponse:
         """Serve the newest version of a model, or the one that the parameters name."""
-        await self._dataplane.load_model(request.model_name, changed_version(_parameters(request)))
+        version = changed_version(_parameters(request))
+        await self._dataplane.load_model(request.model_name, version)
+        call.line.model, call.line.version = request.model_name, version
         return pb.RepositoryModelLoadResponse()
 
     async def repository_model_unload(
-        self, request: pb.RepositoryModelUnloadRequest, _: Call
+        self, request: pb.RepositoryModelUnloadRequest, call: Call
     ) -> pb.RepositoryModelUnloadResponse:
         """Serve a model no more, or the version of it that the parameters name."""
-        await self._dataplane.unload_model(request.model_name, changed_version(_parameters(request)))
+        version = changed_version(_parameters(request))
+        await self._dataplane.unload_model(request.model_name, version)
+        call.line.model, call.line.version = request.model_name, version
         return pb.RepositoryModelUnloadResponse()
 
     async def _answer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelStreamInferResponse:

@@ -86,7 +86,7 @@ class OpenAIRoutes:
         served = self._dataplane.llm_models()
         if model is not None and served and model not in served:
             raise ModelNotFound(f"The model {model!r} does not exist. Served: {', '.join(served)}.", param="model")
-        exchange.line.model = model or ""
+        exchange.line.model = (model or served[0]) if served else ""
 
     async def _relay(self, exchange: Exchange, path: str, body: bytes) -> None:
         headers = {"content-type": "application/json", "x-request-id": exchange.line.request_id}

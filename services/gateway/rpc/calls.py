@@ -126,11 +126,11 @@ class Calls:
         return handle
 
     def _begin(self, route: str, context: Context) -> tuple[float, AccessLine]:
-        began = self._telemetry.begin()
         request_id, given = self._ids.of_metadata(context.invocation_metadata() or ())
         if given:  # metadata costs a tenth of a call: an id of ours goes out with errors alone
             context.set_trailing_metadata(((HEADER, request_id),))
-        return began, AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
+        line = AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
+        return self._telemetry.begin(line), line
 
     async def _enter(self, route: str, context: Context) -> Passage | None:
         """The same way in as over HTTP, with metadata for headers."""
@@ -145,6 +145,7 @@ class Calls:
     async def _fail(self, context: Context, line: AccessLine, error: BaseException) -> NoReturn:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             line.status = _CLIENT_CLOSED_REQUEST
+            line.client_gone = True
             raise error
         if not isinstance(error, ServingError):
             logger.error("Request %s failed", line.request_id, exc_info=error)

@@ -1,27 +1,33 @@
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from services.telemetry.access_log import AccessLine, AccessLog
+from services.settings.telemetry import LogsSettings
+from services.telemetry.access_log import AccessLine, AccessLog, current_line, work_for
 
 if TYPE_CHECKING:
     import pytest
 
 
-def line(route: str) -> AccessLine:
-    return AccessLine(1.5, "id-1", "POST", route, 200, 0.25, model="iris", rows=3)
+def line(route: str, status: int = 200, seconds: float = 0.25) -> AccessLine:
+    return AccessLine(1.5, "id-1", "POST", route, status, seconds, model="iris", rows=3)
+
+
+def written(capture: pytest.CaptureFixture[bytes], log: AccessLog) -> list[dict[str, Any]]:
+    log.writer.close()
+    out = capture.readouterr().out
+    assert not out or out.endswith(b"\n")
+    return [json.loads(one) for one in out.splitlines()]
 
 
 def test_one_line_a_request_is_written_at_the_flush(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    log = AccessLog()
+    log = AccessLog(LogsSettings())
     log.add(line("/classify"))
     log.add(line("/livez"))
     assert capfdbinary.readouterr().out == b""
-    log.flush()
-    written = capfdbinary.readouterr().out
-    assert written.endswith(b"\n")
-    first, second = (json.loads(one) for one in written.splitlines())
+    first, second = written(capfdbinary, log)
     assert second["route"] == "/livez"
     assert first == {
         "time": 1.5,
@@ -33,13 +39,35 @@ def test_one_line_a_request_is_written_at_the_flush(capfdbinary: pytest.CaptureF
         "model": "iris",
         "rows": 3,
     }
-    log.flush()
-    assert capfdbinary.readouterr().out == b""
+    assert written(capfdbinary, log) == []
 
 
 def test_log_line_stays_one_line_whatever_the_client_sent(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    log = AccessLog()
+    log = AccessLog(LogsSettings())
     log.add(AccessLine(0.0, 'a"b\n{', "G\r\nET", "unknown", 404, 0.0, error="not_found"))
-    log.flush()
-    (written,) = capfdbinary.readouterr().out.splitlines()
-    assert json.loads(written)["request_id"] == 'a"b\n{'
+    (only,) = written(capfdbinary, log)
+    assert only["request_id"] == 'a"b\n{'
+
+
+def test_failed_and_slow_requests_are_logged_whatever_the_sample(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = AccessLog(LogsSettings(sample_ratio=0, slow_seconds=2))
+    for one in (line("/fine"), line("/failed", 400), line("/gone", 499), line("/slow", 200, 2.0)):
+        log.add(one)
+    assert [one["route"] for one in written(capfdbinary, log)] == ["/failed", "/gone", "/slow"]
+
+
+def test_a_share_of_the_others_is_logged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = AccessLog(LogsSettings(sample_ratio=0.5))
+    for _ in range(2000):
+        log.add(line("/fine"))
+    assert 800 < len(written(capfdbinary, log)) < 1200
+
+
+async def test_each_task_works_for_its_own_line() -> None:
+    async def one(name: str) -> str:
+        work_for(line(name))
+        await asyncio.sleep(0)
+        return current_line().route
+
+    tasks = [asyncio.create_task(one(name)) for name in ("/a", "/b")]
+    assert await asyncio.gather(*tasks) == ["/a", "/b"]

@@ -26,8 +26,9 @@ def line(status: int = 200) -> AccessLine:
 def test_a_request_is_counted_timed_and_logged(
     telemetry: Telemetry, registry: CollectorRegistry, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    telemetry.end(telemetry.begin(), line(503))
-    telemetry.flush()
+    failed = line(503)
+    telemetry.end(telemetry.begin(failed), failed)
+    telemetry.close()
     assert registry.get_sample_value("tandem_requests_total", {"route": "/classify", "status": "503"}) == 1
     counted = registry.get_sample_value("tandem_request_duration_seconds_sum", {"route": "/classify"})
     logged = json.loads(capfdbinary.readouterr().out)
@@ -37,7 +38,7 @@ def test_a_request_is_counted_timed_and_logged(
 
 
 def test_requests_in_flight_go_up_and_down(telemetry: Telemetry, registry: CollectorRegistry) -> None:
-    began = [telemetry.begin(), telemetry.begin()]
+    began = [telemetry.begin(line()), telemetry.begin(line())]
     telemetry.flush()
     assert telemetry.active == 2
     assert registry.get_sample_value("tandem_requests_in_flight") == 2
@@ -48,7 +49,7 @@ def test_requests_in_flight_go_up_and_down(telemetry: Telemetry, registry: Colle
 
 def test_access_log_can_be_off(registry: CollectorRegistry, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     telemetry = Telemetry(access_log=False, registry=registry)
-    telemetry.end(telemetry.begin(), line())
-    telemetry.flush()
+    telemetry.end(telemetry.begin(line()), line())
+    telemetry.close()
     assert capfdbinary.readouterr().out == b""
     assert registry.get_sample_value("tandem_requests_total", {"route": "/classify", "status": "200"}) == 1
