@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench import engines, machine, report, rounds, wrk
-from scripts.bench.catalogue import DEFAULT, TARGET, select
-from scripts.bench.paths import RESULTS, ROOT, WORK
+from scripts.bench.catalogue import DEFAULT, TARGET, select, select_v2
+from scripts.bench.paths import PAGE, RESULTS, ROOT, WORK
 from scripts.bench.samples import Load
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from scripts.bench.catalogue import Peer
 
 LOADS = (Load(1), Load(64), Load(256), Load(4, rounds.BULK_ROWS))
-PARTS = ("serving", "llm")
+LOADS_V2 = (Load(1), Load(64), Load(4, rounds.BULK_ROWS))
+PARTS = ("serving", "v2", "llm")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -75,6 +76,12 @@ def _compare(options: argparse.Namespace, peers: Sequence[Peer], facts: dict[str
             return 1
         report.serving(outcomes, LOADS, facts, folder)
         engines.report_bulk(bulk.samples, facts, folder)
+    if "v2" in parts:
+        outcomes = rounds.run(select_v2(options.peers), LOADS_V2, rounds=options.rounds, seconds=options.seconds)
+        if not outcomes.samples:
+            print(f"no server of the Open Inference Protocol was measured: {outcomes.skipped}", file=sys.stderr)
+            return 1
+        report.v2(outcomes, LOADS_V2, facts, folder, None if options.quick else PAGE)
     if "llm" in parts:
         from scripts.bench.llm import compare
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import store
-from scripts.bench import environments
+from scripts.bench import environments, h2load
 from scripts.bench.paths import PEERS, ROOT, WORK
 from scripts.bench.server import Command
 
@@ -40,6 +40,8 @@ class Peer:
     queue_delay_us: int = 0
     """Microseconds that Triton may wait for a batch to fill; pytriton's default is none."""
     warm_seconds: float = 2.0
+    grpc_port: int = 0
+    """Where it takes gRPC calls, where `protocol` is `grpc`."""
     fixed_answer: bool = False
     """Whether it answers the same bytes whatever it is asked."""
     gated: bool = False
@@ -48,8 +50,9 @@ class Peer:
     @property
     def url(self) -> str:
         """Where the classification requests go."""
-        path = "/classify" if self.protocol == "classify" else "/v2/models/iris/infer"
-        return f"http://127.0.0.1:{self.port}{path}"
+        if self.protocol == "grpc":
+            return f"http://127.0.0.1:{self.grpc_port}/inference.GRPCInferenceService/ModelInfer"
+        return self.at("/classify" if self.protocol == "classify" else "/v2/models/iris/infer")
 
     def at(self, path: str) -> str:
         """Another path of the same server."""
@@ -118,11 +121,32 @@ _SERVER = ("{python}", "server.py", "{port}")
 _FOLDER = (*_SERVER, "{run}")
 _BENTOML = ("{bin}/bentoml", "serve", "service:Gateway", "--host", "127.0.0.1", "--port", "{port}")
 
+
+def over_grpc(prepare: Callable[[Peer], Command]) -> Callable[[Peer], Command]:
+    """The same command, where gRPC can be measured at all."""
+
+    def with_client(peer: Peer) -> Command:
+        h2load.require()
+        return prepare(peer)
+
+    return with_client
+
+
 PEERS_BY_NAME = {
     peer.name: peer
     for peer in (
         Peer(TARGET, "Tandem", 3490, tandem_command, gated=True, start_timeout=180),
         Peer("tandem-v2", "Tandem, v2 REST", 3490, tandem_command, "v2", gated=True, start_timeout=180),
+        Peer(
+            "tandem-grpc",
+            "Tandem, gRPC",
+            3490,
+            over_grpc(tandem_command),
+            "grpc",
+            gated=True,
+            start_timeout=180,
+            grpc_port=GRPC_PORT,
+        ),
         Peer("bentoml", "BentoML, composed", 3460, peer_command(*_BENTOML), distributions=("bentoml",)),
         Peer("fastapi", "FastAPI", 3462, peer_command(*_SERVER), distributions=("fastapi", "uvicorn")),
         Peer("litserve", "LitServe, batching", 3464, peer_command(*_SERVER), distributions=("litserve",)),
@@ -134,6 +158,24 @@ PEERS_BY_NAME = {
             peer_command(*_FOLDER, interpreter=environments.DEBIAN_PYTHON),
             "v2",
             ("nvidia-pytriton", "tritonclient"),
+        ),
+        Peer(
+            "mlserver-grpc",
+            "MLServer, batching, gRPC",
+            3484,
+            over_grpc(peer_command(*_FOLDER)),
+            "grpc",
+            ("mlserver",),
+            grpc_port=3485,
+        ),
+        Peer(
+            "triton-grpc",
+            "Triton (pytriton), gRPC",
+            3487,
+            over_grpc(peer_command(*_FOLDER, interpreter=environments.DEBIAN_PYTHON)),
+            "grpc",
+            ("nvidia-pytriton", "tritonclient"),
+            grpc_port=3488,
         ),
         Peer(
             "triton-delay",
@@ -166,6 +208,16 @@ PEERS_BY_NAME = {
 """Everyone, the target first."""
 
 DEFAULT = ("bentoml", "fastapi", "fastapi-bare", "litserve", "mlserver", "triton", "triton-delay", "tandem-v2", "raw")
+
+
+V2 = ("tandem-v2", "tandem-grpc", "mlserver", "mlserver-grpc", "triton", "triton-grpc")
+"""Everyone who speaks the Open Inference Protocol, over REST and gRPC."""
+
+
+def select_v2(choice: str) -> list[Peer]:
+    """Those of `V2` that `choice`, as `select` takes it, leaves: a server in both protocols, or not at all."""
+    chosen = {peer.name.partition("-")[0] for peer in select(choice)}
+    return [PEERS_BY_NAME[name] for name in V2 if name.partition("-")[0] in chosen]
 
 
 def select(choice: str) -> list[Peer]:

@@ -34,6 +34,18 @@ def check(samples: Sequence[Sample], starts: Sequence[Start]) -> list[Goal]:
     return [*_ratios(samples), *_latencies(samples), *_start(starts)]
 
 
+def check_v2(samples: Sequence[Sample]) -> list[Goal]:
+    """Whether Tandem is ahead of the other servers of the Open Inference Protocol, in each way to speak it."""
+    checked = []
+    for way, own in (("REST", f"{TARGET}-v2"), ("gRPC", f"{TARGET}-grpc")):
+        for peer in ("mlserver", "triton"):
+            found = ratio(samples, BUSY, own, peer if way == "REST" else f"{peer}-grpc")
+            if found is not None:
+                checked.append(Goal(f"ahead of {peer} over {way} at 64 connections", f"{found:.1f}x", found > 1))
+    errors = sum(one.errors + one.socket_errors for one in samples if one.peer.startswith(TARGET))
+    return [*checked, Goal("no failed request", str(errors), errors == 0)]
+
+
 def _ratios(samples: Sequence[Sample]) -> Iterator[Goal]:
     for peer, least in AT_LEAST.items():
         found = ratio(samples, BUSY, TARGET, peer)

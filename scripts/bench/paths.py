@@ -15,3 +15,6 @@ WORK = ROOT / ".bench"
 
 RESULTS = ROOT / "docs" / "bench"
 """JSON and charts that are committed."""
+
+PAGE = ROOT / "docs" / "performance.md"
+"""The page that says what came out, with one table that the benchmark itself writes."""

@@ -67,6 +67,38 @@ def serving(outcomes: Outcomes, loads: Sequence[Load], facts: dict[str, Any], fo
         charts.batch_size_histogram(buckets, folder / "batch-sizes.svg")
 
 
+def v2(outcomes: Outcomes, loads: Sequence[Load], facts: dict[str, Any], folder: Path, page: Path | None) -> None:
+    """Table and goals of the Open Inference Protocol's servers to standard output and `page`, `v2.json` to `folder`."""
+    summaries = summarise(outcomes.samples)
+    table = tables.by_load(summaries, loads, title)
+    checked = goals.check_v2(outcomes.samples)
+    print(f"\nOpen Inference Protocol, REST and gRPC\n{table}\n\n{tables.goals(checked)}")
+    for name, why in outcomes.skipped.items():
+        print(f"skipped: {name}: {why}")
+    peers = dict.fromkeys(one.peer for one in outcomes.samples)
+    content = {
+        "peers": {name: _versions(name) for name in peers},
+        "skipped": outcomes.skipped,
+        "summaries": [
+            one | {"cpu_us": round(summary.cpu_us, 1)}
+            for one, summary in zip(as_json(summaries), summaries, strict=True)
+        ],
+        "goals": [asdict(one) for one in checked],
+        "samples": as_json(outcomes.samples),
+    }
+    write(folder / "v2.json", facts | content)
+    if page is not None:
+        fill(page, "v2", table)
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Put `text` between the two comments of that name on a page, in the place of what was there."""
+    begin, end = f"<!-- bench:{name} -->\n", f"<!-- end of bench:{name} -->\n"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}{text}\n{end}{rest.split(end)[1]}")
+    print(f"wrote {page.name}", flush=True)
+
+
 def facts(machine: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """What every result file begins with."""
     return {

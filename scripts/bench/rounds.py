@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from scripts.bench import messages, wrk
+from scripts.bench import h2load, messages, wrk
 from scripts.bench.environments import Unavailable
 from scripts.bench.samples import Load, Sample, Start
 from scripts.bench.server import Server, StartError, running
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scripts.bench.catalogue import Peer
+    from scripts.bench.messages import Body
     from scripts.bench.server import Command
+    from scripts.bench.wrk import Outcome
 
 BULK_ROWS = 1000
 BUSY = Load(64)
@@ -101,7 +103,8 @@ def _visit(
         took = server.wait(lambda: messages.answers_iris(peer.url, peer.protocol), peer.start_timeout)
         outcomes.starts.append(Start(peer.name, number, took))
         settle(peer, server)
-        wrk.measure(peer.url, messages.iris(peer.protocol, 1), "warm", BUSY.connections, peer.warm_seconds)
+        warm = messages.iris(peer.protocol, 1)
+        _client(peer, warm, f"{peer.protocol}-warm", BUSY.connections, peer.warm_seconds)()
         for load in loads:
             if load.rows > 1 and peer.fixed_answer:
                 continue
@@ -141,11 +144,12 @@ def _llm_state(peer: Peer) -> str:
 
 def measure(peer: Peer, server: Server, load: Load, number: int, seconds: float) -> Sample:
     """One point: what the clients saw and what it cost."""
+    body = messages.iris(peer.protocol, load.rows)
+    fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds)
     server.trim_log()
     before, machine_before = server.usage(), _machine_cpu()
     began = time.perf_counter()
-    body = messages.iris(peer.protocol, load.rows)
-    outcome = wrk.measure(peer.url, body, f"{peer.protocol}-{load.rows}", load.connections, seconds)
+    outcome = fire()
     elapsed = time.perf_counter() - began
     after, machine_after = server.usage(), _machine_cpu()
     server_cpu = after.cpu_seconds - before.cpu_seconds
@@ -166,6 +170,13 @@ def measure(peer: Peer, server: Server, load: Load, number: int, seconds: float)
         other_cores=max(0.0, others / elapsed),
         rss_mib=after.rss_bytes / 2**20,
     )
+
+
+def _client(peer: Peer, body: Body, name: str, connections: int, seconds: float) -> Callable[[], Outcome]:
+    """What loads the peer in its protocol when it is called."""
+    if peer.protocol == "grpc":
+        return h2load.ready(peer.url, body, name, connections, seconds)
+    return partial(wrk.measure, peer.url, body, name, connections, seconds)
 
 
 def _metrics(peer: Peer) -> str:

@@ -70,6 +70,11 @@ class Summary:
         """Rows a second."""
         return self.per_second * self.load.rows
 
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of CPU time of all of the server's processes, a request."""
+        return 1e6 * self.server_cores / self.per_second if self.per_second else 0.0
+
 
 def summarise(samples: Iterable[Sample]) -> list[Summary]:
     """One summary a server and point, in the order in which they first appear."""

@@ -47,6 +47,27 @@ def serving(summaries: Sequence[Summary], load: Load, title: Callable[[str], str
     return grid(head, rows)
 
 
+def by_load(summaries: Sequence[Summary], loads: Sequence[Load], title: Callable[[str], str]) -> str:
+    """A row for each server that has all the points, the last of which is the bulk one; the fastest at the one before first."""
+    points = {(one.peer, one.load): one for one in summaries}
+    *_, busy, bulk = loads
+    complete = [
+        peer for peer in dict.fromkeys(one.peer for one in summaries) if all((peer, load) in points for load in loads)
+    ]
+    peers = sorted(complete, key=lambda peer: -points[peer, busy].per_second)
+    head = ["server"]
+    for load in loads[:-1]:
+        head += [f"{load.connections} conn: req/s", "p50 / p99 ms"]
+    head += [f"CPU µs a request at {busy.connections}", f"{bulk.rows:,} rows: rows/s", "errors"]
+    rows = []
+    for peer in peers:
+        found = [points[peer, load] for load in loads]
+        cells = [cell for one in found[:-1] for cell in (f"{one.per_second:,.0f}", f"{one.p50:.2f} / {one.p99:.2f}")]
+        cells += [f"{points[peer, busy].cpu_us:.0f}", f"{found[-1].rows_per_second:,.0f}"]
+        rows.append([title(peer), *cells, str(sum(one.errors for one in found))])
+    return grid(head, rows)
+
+
 def starts(measured: Sequence[Start], title: Callable[[str], str]) -> str:
     """Seconds to the first right answer, the slowest of all rounds."""
     worst: dict[str, float] = {}

@@ -73,11 +73,11 @@ def measure(url: str, body: Body, name: str, connections: int, seconds: float) -
 
     """
     line = command(url, body.save(name), body.headers, connections, seconds)
-    before = _children_cpu()
+    before = children_cpu()
     done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode or MARK not in done.stdout:
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-400:]}")
-    return parse(done.stdout, _children_cpu() - before)
+    return parse(done.stdout, children_cpu() - before)
 
 
 def parse(output: str, client_cpu_seconds: float) -> Outcome:
@@ -96,7 +96,8 @@ def parse(output: str, client_cpu_seconds: float) -> Outcome:
     )
 
 
-def _children_cpu() -> float:
+def children_cpu() -> float:
+    """CPU seconds of all processes that this one has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scripts.bench.goals import Goal, check
+from scripts.bench.goals import Goal, check, check_v2
 from scripts.bench.samples import Load, Sample, Start
 from tests.unit.scripts.bench.test_samples import SAMPLE
 
@@ -40,3 +40,17 @@ def test_each_missed_goal_is_named() -> None:
 
 def test_goals_without_figures_are_left_out() -> None:
     assert check([], []) == []
+
+
+def test_it_is_ahead_in_both_ways_to_speak_v2_or_says_where_not() -> None:
+    rates = {
+        "tandem-v2": 9.0,
+        "tandem-grpc": 4.0,
+        "mlserver": 3.0,
+        "mlserver-grpc": 2.0,
+        "triton": 3.0,
+        "triton-grpc": 5.0,
+    }
+    found = verdicts(check_v2([replace(SAMPLE, peer=peer, per_second=rate) for peer, rate in rates.items()]))
+    assert len(found) == 5
+    assert {text for text, met in found.items() if not met} == {"ahead of triton over gRPC at 64 connections"}

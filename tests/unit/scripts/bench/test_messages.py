@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
+from tritonclient.grpc import service_pb2 as pb
+
 from scripts.bench.engines import binary_body, bulk_rows, json_body
-from scripts.bench.messages import FLOWERS, iris
+from scripts.bench.messages import FLOWERS, PREFIX, iris
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
@@ -16,6 +20,15 @@ def test_both_protocols_carry_the_same_flowers() -> None:
     assert tensor["shape"] == [6, 4]
     assert [value for row in classify["rows"] for value in row.values()] == tensor["data"]
     assert tuple(classify["rows"][4].values()) == FLOWERS[0]
+
+
+def test_grpc_carries_them_raw() -> None:
+    body = iris("grpc", 5).content
+    assert struct.unpack(">?I", body[:PREFIX]) == (False, len(body) - PREFIX)
+    request = pb.ModelInferRequest.FromString(body[PREFIX:])
+    assert list(request.inputs[0].shape) == [5, 4]
+    sent = np.frombuffer(request.raw_input_contents[0], "<f4").reshape(5, 4)
+    assert np.allclose(sent, [*FLOWERS, FLOWERS[0]])
 
 
 def test_bulk_bodies_hold_the_rows_and_stay_in_range(iris_spec: ModelSpec) -> None:

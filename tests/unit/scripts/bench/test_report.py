@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from scripts.bench import catalogue, report, tables
+from scripts.bench.paths import PAGE
 from scripts.bench.rounds import Outcomes
 from scripts.bench.samples import Load, Start
 from tests.unit.scripts.bench.test_samples import SAMPLE
@@ -43,6 +44,33 @@ def test_a_run_becomes_a_result_file_and_charts(tmp_path: Path, capsys: pytest.C
     assert content["batch_rows"] == [[1.0, 3.0]]
     for chart in ("throughput-latency.svg", "batch-sizes.svg"):
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
+
+
+def test_the_table_of_v2_is_written_into_its_place_on_the_page(tmp_path: Path) -> None:
+    loads = [Load(1), Load(64), Load(4, 1000)]
+    samples = [
+        replace(SAMPLE, peer=peer, load=load, per_second=rate)
+        for peer, rate in (("triton-grpc", 1000.0), ("tandem-grpc", 3000.0))
+        for load in loads
+    ]
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n<!-- bench:v2 -->\nold\n<!-- end of bench:v2 -->\nAfter.\n")
+    report.v2(Outcomes([*samples, replace(SAMPLE, peer="mlserver")]), loads, {}, tmp_path, page)
+    before, *table, after = page.read_text().replace("<!-- end of bench:v2 -->\n", "").splitlines()[:]
+    assert (before, table[0], after) == ("Before.", "<!-- bench:v2 -->", "After.")
+    assert [line.split("|")[1].strip() for line in table[3:]] == ["Tandem, gRPC", report.title("triton-grpc")]
+    assert table[3].split("|")[6:8] == ["                    500 ", "          3,000,000 "]
+    assert json.loads((tmp_path / "v2.json").read_text())["summaries"][0]["cpu_us"] == 1500
+
+
+def test_the_page_has_the_place_for_it() -> None:
+    assert PAGE.read_text().count("<!-- bench:v2 -->\n") == PAGE.read_text().count("<!-- end of bench:v2 -->\n") == 1
+
+
+def test_v2_is_compared_in_both_protocols_or_not_at_all() -> None:
+    assert [peer.name for peer in catalogue.select_v2("none")] == ["tandem-v2", "tandem-grpc"]
+    assert [peer.name for peer in catalogue.select_v2("raw,triton")][2:] == ["triton", "triton-grpc"]
+    assert len(catalogue.select_v2("default")) == len(catalogue.V2)
 
 
 def test_peers_are_chosen_by_word_or_name() -> None:
