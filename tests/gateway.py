@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from services.gateway.backends import ClassifierBackend, LLMBackend
     from services.gateway.control.path import Control
     from services.gateway.health import Probed
+    from services.telemetry.tracing import Tracing
 
 SPECS = (make_spec(), make_spec("trees", "v7"))
 MAX_BODY = 2 * 2**20
@@ -50,6 +51,7 @@ class Bundle:
         fallback: ASGIApp = no_fallback,
         control: Control | None = None,
         admission: AdmissionSettings | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """What is not given is a fake of its own."""
         self.classifier = FakeClassifier()
@@ -61,7 +63,7 @@ class Bundle:
             ),
         }
         self.registry = CollectorRegistry()
-        self.telemetry = Telemetry(access_log=True, registry=self.registry)
+        self.telemetry = Telemetry(access_log=True, registry=self.registry, tracing=tracing)
         self.monitor = HealthMonitor(dependencies or self.dependencies, 0.5)
         self.settings = Settings(
             gateway=GatewaySettings(max_body_bytes=MAX_BODY, max_rows=MAX_ROWS, request_timeout=request_timeout),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from services.asgi import Receive, Scope, Send
     from services.gateway.control.path import Control
+    from services.telemetry.tracing import Tracing
 
 FLOWERS = make_spec().model_copy(
     update={
@@ -60,7 +61,13 @@ def tensor_spec(name: str, *tensors: tuple[str, str, tuple[int, ...]]) -> ModelS
 class Stage:
     """A gateway over fakes."""
 
-    def __init__(self, specs: Sequence[ModelSpec] = (FLOWERS,), control: Control | None = None, **gateway: Any) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec] = (FLOWERS,),
+        control: Control | None = None,
+        tracing: Tracing | None = None,
+        **gateway: Any,
+    ) -> None:
         self.control = control
         self.grpc_port = 0
         """Where `channel` connects to."""
@@ -75,7 +82,7 @@ class Stage:
             batching=BatchingSettings(max_rows=64),
         )
         self.monitor = HealthMonitor(self.dependencies, 0.05)
-        self.telemetry = Telemetry(access_log=False, registry=CollectorRegistry())
+        self.telemetry = Telemetry(access_log=False, registry=CollectorRegistry(), tracing=tracing)
         self.dataplane = DataPlane(specs, self.classifier, self.llm, self.monitor, self.settings, self.telemetry.batch)
         native = NativeRoutes(self.dataplane, self.settings.gateway.max_rows)
         self.app = create_app(

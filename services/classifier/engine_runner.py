@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from models.engines.loader import warm_up_attributions
 from models.errors import BadInput
 from services.errors import DeadlineExceeded, InvalidInput
+from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,14 +58,15 @@ class EngineRunner:
         when its turn comes after `deadline`, a time of `time.monotonic`.
         """
         engine = self._classifier(rows)
-        return await self._run(engine.predict, rows, len(rows), deadline)
+        return await self._run(self._traced(engine.predict), rows, len(rows), deadline)
 
     async def infer(self, tensors: Tensors, deadline: float = math.inf) -> dict[str, NDArray[Any]]:
         """The outputs of a model that is no classifier, by name; InvalidInput when it refuses the inputs."""
         if self.spec.is_classifier:
             raise InvalidInput(f"{self.spec.name} is a classifier: it takes rows of features.", param="model")
         try:
-            return await self._run(cast("TensorEngine", self._engine).infer, tensors, self._weight(tensors), deadline)
+            engine = cast("TensorEngine", self._engine)
+            return await self._run(self._traced(engine.infer), tensors, self._weight(tensors), deadline)
         except BadInput as error:
             raise InvalidInput(str(error)) from None
 
@@ -78,7 +80,7 @@ class EngineRunner:
             _require_time(deadline)
             return engine.predict(one), engine.attribute(one)
 
-        return await self._in(self._executors.attribute, both, row)
+        return await self._in(self._executors.attribute, self._traced(both), row)
 
     async def warm_up(self) -> None:
         """Import what explanations need, so that the first caller does not wait for it."""
@@ -92,6 +94,19 @@ class EngineRunner:
         if rows.ndim != 2 or rows.shape[1] != width:  # noqa: PLR2004 - a table has two dimensions
             raise InvalidInput(f"Expected shape [-1, {width}], got {list(rows.shape)}.", param="features")
         return cast("Engine", self._engine)
+
+    def _traced(self, work: Callable[[Given], Outcome]) -> Callable[[Given], Outcome]:
+        """The same, with a span where the request is sampled."""
+        span = current_span()
+        if span is None:
+            return work
+        spec = self.spec
+        attributes = {
+            "tandem.model.name": spec.name,
+            "tandem.model.version": spec.version,
+            "tandem.model.framework": spec.framework,
+        }
+        return span.timing("engine", work, attributes)
 
     def _weight(self, tensors: Tensors) -> int:
         """Rows in a batch, or 1 for a model that has none."""

@@ -15,6 +15,7 @@ from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, 
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
+from services.telemetry.spans import make_current
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from services.asgi import ASGIApp, Receive, Scope, Send
     from services.classifier.engine_runner import EngineRunner
     from services.classifier.registry import Registry
+    from services.telemetry.spans import TraceSpan
+    from services.telemetry.tracing import Tracing
 
 _MAX_FRAME = 2**30
 _MAX_CHANGE = 2**16
@@ -34,8 +37,9 @@ logger = logging.getLogger("tandem.classifier")
 class HopApp:
     """Status, predictions, attributions and the models themselves, for the gateway."""
 
-    def __init__(self, registry: Registry, fallback: ASGIApp) -> None:
+    def __init__(self, registry: Registry, fallback: ASGIApp, tracing: Tracing | None = None) -> None:
         self._registry = registry
+        self._tracing = tracing
         self._fallback = fallback
         self._handlers = {
             PREDICT_PATH: self._predict,
@@ -50,13 +54,22 @@ class HopApp:
         if handler is None:
             await self._fallback(scope, receive, send)
             return
+        tracing = self._tracing
+        span = tracing.join(scope["path"], scope["headers"]) if tracing is not None else None
+        make_current(span)
         try:
             await handler(scope, receive, send)
         except ServingError as error:
+            _fail(span, error)
             await _send_error(send, error)
         except Exception:
             logger.exception("A request from the gateway failed")
-            await _send_error(send, InternalError("The model failed on this request."))
+            failure = InternalError("The model failed on this request.")
+            _fail(span, failure)
+            await _send_error(send, failure)
+        finally:
+            if span is not None:
+                span.end()
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
@@ -97,6 +110,11 @@ class HopApp:
         if rows is None or rows.dtype != np.float32:
             raise InvalidInput("The frame needs one FP32 tensor named 'features'.", param="features")
         return self._registry.runner(header.model, header.version), rows.astype(np.float32, copy=False)
+
+
+def _fail(span: TraceSpan | None, error: ServingError) -> None:
+    if span is not None:
+        span.fail(error.kind)
 
 
 def _deadline(scope: Scope) -> float:

@@ -22,6 +22,7 @@ from services.classifier.registry import Registry
 from services.classifier.serving_state import ServingState
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings
+from services.telemetry.tracing import create_tracing
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
@@ -76,6 +77,7 @@ class Classifier:
             keep_seconds=settings.gateway.request_timeout + 1,
             patience=settings.models.load_timeout,
         )
+        self._tracing = create_tracing(settings.tracing, "tandem-classifier")
         self._warming: asyncio.Task[None] | None = None
         settle_garbage_collector()
 
@@ -89,6 +91,8 @@ class Classifier:
     async def stop(self) -> None:
         """Take leave of the other workers."""
         await self.registry.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     async def _warm_up(self) -> None:
         await self.registry.warm_up()
@@ -96,7 +100,7 @@ class Classifier:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The routes of the hop; the rest is BentoML's."""
-        return HopApp(self.registry, fallback)
+        return HopApp(self.registry, fallback, self._tracing)
 
 
 use_front(Classifier)

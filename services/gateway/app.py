@@ -123,7 +123,7 @@ class GatewayApp:
             return
         route, template = self._find(path)
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
-        began = self._telemetry.begin(line)
+        began = self._telemetry.begin(line, scope["headers"])
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = _handler(route, scope)

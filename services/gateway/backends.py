@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
 
 from models.spec import Attributions
 from services.asgi import TIMEOUT_HEADER
@@ -26,15 +27,17 @@ from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.gateway.control.work import seconds_left
 from services.gateway.stacking import grouped, row_count, split, stacked
 from services.runtime import STATUS_PATH
+from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
 
     from models.spec import ModelSpec
     from services.gateway.upstream import Upstream
+    from services.telemetry.spans import Attributes
     from services.tensors import Tensor, Tensors
 
 T = TypeVar("T")
@@ -160,6 +163,18 @@ class RemoteClassifier:
         frame = encode_frame(spec.name, spec.version, tensors)
         timeout = seconds_left(self._timeout)
         headers = _FRAME_HEADERS | {TIMEOUT_HEADER: f"{timeout:.3f}"}
+        above = current_span()
+        if above is None:
+            return await self._ask(path, frame, headers, timeout)
+        attributes: Attributes = {
+            "tandem.model.name": spec.name,
+            "tandem.model.version": spec.version,
+            "tandem.bytes": len(frame),
+        }
+        with above.under("hop", attributes, kind=SpanKind.CLIENT) as hop:
+            return await self._ask(path, frame, headers | hop.headers(), timeout)
+
+    async def _ask(self, path: str, frame: bytes, headers: Mapping[str, str], timeout: float) -> bytes:
         status, body = await self._upstream.call("POST", path, body=frame, headers=headers, timeout=timeout)
         if status != 200:  # noqa: PLR2004
             raise _error(status, body)

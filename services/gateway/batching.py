@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
 from services.gateway.control.fairness import FairQueue
 from services.gateway.control.work import Work, begin, current
 from services.telemetry.access_log import current_line
+from services.telemetry.spans import current_span, make_current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from services.telemetry.access_log import AccessLine
+    from services.telemetry.spans import TraceSpan
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -35,6 +37,7 @@ class _Item(Generic[Payload, Result]):
     deadline: float
     queued_at: float
     line: AccessLine
+    span: TraceSpan | None
     future: asyncio.Future[Result] = field(repr=False)
 
 
@@ -94,7 +97,9 @@ class Batcher(Generic[Payload, Result]):
             raise DeadlineExceeded("The time that the caller gave ran out before the work began.")
         loop = asyncio.get_running_loop()
         now = loop.time()
-        item: _Item[Payload, Result] = _Item(payload, rows, now + seconds, now, current_line(), loop.create_future())
+        item: _Item[Payload, Result] = _Item(
+            payload, rows, now + seconds, now, current_line(), current_span(), loop.create_future()
+        )
         self._queue.push(caller, rows, item)
         if not self._flush_due and len(self._running) < self._limits.max_in_flight:
             self._flush_due = True
@@ -145,6 +150,8 @@ class Batcher(Generic[Payload, Result]):
     async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
         self._under_way.update(batch)
         begin(Work(max(item.deadline for item in batch)))  # instead of the request's in whose context this task began
+        span = _span_of(batch)
+        make_current(span)
         try:
             await self._attempt(batch)
         except asyncio.CancelledError:
@@ -152,6 +159,8 @@ class Batcher(Generic[Payload, Result]):
             raise
         finally:
             self._under_way.difference_update(batch)
+            if span is not None:
+                span.end()
 
     async def _attempt(self, batch: list[_Item[Payload, Result]]) -> None:
         try:
@@ -188,6 +197,22 @@ def _waits(item: _Item[Payload, Result], now: float) -> bool:
     if item.deadline <= now and not item.future.done():
         item.future.set_exception(DeadlineExceeded("The prediction did not come in time."))
     return not item.future.done()
+
+
+def _span_of(batch: Sequence[_Item[Any, Any]]) -> TraceSpan | None:
+    """The span of a batch that leaves now: below the first request in it that is sampled, and linked with the others, whose
+    time in the queue is linked with it. None when nobody in it is sampled.
+    """
+    sampled = [(item.span, item) for item in batch if item.span is not None]
+    if not sampled:
+        return None
+    (lead, first), *others = sampled
+    attributes = {"tandem.batch.requests": len(batch), "tandem.batch.rows": sum(item.rows for item in batch)}
+    span = lead.child("batch", attributes, links=[one for one, _ in others])
+    now = asyncio.get_running_loop().time()
+    for one, item in sampled:
+        one.past("queue", now - item.queued_at, links=() if item is first else (span,))
+    return span
 
 
 def _fail(batch: Sequence[_Item[Payload, Result]], error: Exception) -> None:

@@ -36,6 +36,7 @@ from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
 from services.telemetry.metrics import count_in_this_process
 from services.telemetry.recorder import Telemetry
+from services.telemetry.tracing import create_tracing
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp
@@ -62,7 +63,10 @@ class Gateway:
         if metrics_folder is not None:
             count_in_this_process()
         self._telemetry = Telemetry(
-            access_log=settings.gateway.access_log, logs=settings.logs, shared_folder=metrics_folder
+            access_log=settings.gateway.access_log,
+            logs=settings.logs,
+            tracing=create_tracing(settings.tracing, "tandem-gateway"),
+            shared_folder=metrics_folder,
         )
         self._upstreams = {
             "classifier": self._upstream("Classifier", self.classifier),
@@ -148,7 +152,8 @@ class Gateway:
         await self._monitor.stop()
         for upstream in self._upstreams.values():
             await upstream.close()
-        self._telemetry.close()
+        self._telemetry.flush()
+        await asyncio.to_thread(self._telemetry.close)
 
     def _upstream(self, name: str, dependency: Any) -> Upstream:
         client = getattr(dependency, "to_async", None)

@@ -51,7 +51,9 @@ class LLM:
         settings = load_settings()
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._machine = this_machine()
-        self._host = EngineThread(VLLMEngine(settings.llm, self._machine, debug=settings.log_level == "debug"))
+        self._host = EngineThread(
+            VLLMEngine(settings.llm, self._machine, tracing=settings.tracing, debug=settings.log_level == "debug")
+        )
 
     @bentoml.on_startup
     async def start(self) -> None:

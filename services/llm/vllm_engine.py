@@ -18,7 +18,9 @@ from services.llm.device import Machine, resolve_device
 from services.llm.failure import sentence
 from services.llm.log import only_errors, take_over
 from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines
+from services.llm.tracing import quieten, stop_tracing, tracing_argv, tracing_environment
 from services.runtime import settle_garbage_collector
+from services.settings.telemetry import TracingSettings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -36,8 +38,11 @@ logger = logging.getLogger("tandem.llm")
 class VLLMEngine:
     """`services.llm.host.Engine` over vLLM."""
 
-    def __init__(self, settings: LLMSettings, machine: Machine, *, debug: bool = False) -> None:
+    def __init__(
+        self, settings: LLMSettings, machine: Machine, *, tracing: TracingSettings | None = None, debug: bool = False
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing or TracingSettings()
         self._machine = machine
         self._debug = debug
         self.model = served_name(settings)
@@ -52,12 +57,15 @@ class VLLMEngine:
     def load(self) -> None:
         """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
         device = self._device = resolve_device(self._settings.device, self._machine)
-        argv = engine_argv(self._settings, device)
+        argv = [*tracing_argv(self._tracing), *engine_argv(self._settings, device)]
         logger.info("Loading %s on %s", self.model, device.upper())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        for name, value in engine_environment(self._settings, device, cores).items():
+        environment = engine_environment(self._settings, device, cores) | tracing_environment(self._tracing)
+        for name, value in environment.items():
             os.environ.setdefault(name, value)
         take_over(debug=self._debug)
+        if self._tracing.endpoint and not self._debug:
+            quieten()
         warnings.filterwarnings("ignore", module=r"(vllm|torch|transformers)\b")
         with nullcontext() if self._debug else only_errors():
             self._args = _parse(argv)
@@ -113,6 +121,8 @@ class VLLMEngine:
         if self._llm is not None:
             stop_engines()
             self._llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+            if self._tracing.endpoint:
+                stop_tracing()
             self._llm = None
 
     def explain(self, error: BaseException | None) -> str:

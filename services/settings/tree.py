@@ -25,7 +25,7 @@ from services.settings.control import AdmissionSettings, KeysSettings, LimitsSet
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.hop import HopSettings
 from services.settings.llm import LLMSettings
-from services.settings.telemetry import LogsSettings
+from services.settings.telemetry import LogsSettings, TracingSettings
 
 Role = Literal["all", "gateway", "classifier", "llm"]
 
@@ -68,6 +68,7 @@ class Settings(_Sources):
     llm: LLMSettings = LLMSettings()
     hop: HopSettings = HopSettings()
     logs: LogsSettings = LogsSettings()
+    tracing: TracingSettings = TracingSettings()
     config: str | None = Field(
         None, description="Path of the YAML file with settings; default `tandem.yaml` where it exists."
     )

@@ -22,12 +22,14 @@ from tests.gateway import Bundle, listening
 from tests.http_server import Request, Server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import httpx
 
     from services.classifier.registry import Registry
+    from services.telemetry.tracing import Tracing
 
 ROW = {"height": 60, "width": 2, "age": 3}
 CLASSIFY = {"model": "flowers", "rows": [ROW]}
@@ -81,7 +83,7 @@ async def never(request: Request) -> None:
 class Wired:
     """A gateway whose dependencies are real upstreams on two sockets, and whose clients are in this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tracing: Tracing | None = None) -> None:
         self.paths = {"classifier": folder / "classifier", "llm": folder / "llm"}
         self.upstreams = {
             name: Upstream(name, f"file://{path}", connect_timeout=0.3, probe_timeout=PROBE_TIMEOUT)
@@ -92,6 +94,7 @@ class Wired:
             llm=RemoteLLM(self.upstreams["llm"], REQUEST_TIMEOUT),
             dependencies=self.upstreams,
             request_timeout=REQUEST_TIMEOUT,
+            tracing=tracing,
         )
 
     @asynccontextmanager
@@ -108,10 +111,10 @@ class Wired:
 
 
 @asynccontextmanager
-async def classifier_at(path: Path) -> AsyncIterator[None]:
+async def classifier_at(path: Path, tracing: Tracing | None = None) -> AsyncIterator[None]:
     runners = Runners()
     try:
-        async with listening(HopApp(cast("Registry", runners), no_fallback), path):
+        async with listening(HopApp(cast("Registry", runners), no_fallback, tracing), path):
             yield
     finally:
         runners.close()
@@ -175,7 +178,7 @@ async def test_gateway_without_any_dependency_answers_at_once(tmp_path: Path) ->
 async def test_socket_of_a_dead_worker_hangs_no_request(tmp_path: Path, dead: str) -> None:
     """BentoML's arbiter holds it: connections are accepted, and nothing ever answers."""
     wired = Wired(tmp_path)
-    alive = {"classifier": llm_at, "llm": classifier_at}[dead]
+    alive: Callable[[Path], AbstractAsyncContextManager[Any]] = llm_at if dead == "classifier" else classifier_at
     other = {"classifier": "llm", "llm": "classifier"}[dead]
     with socket.socket(socket.AF_UNIX) as held:
         held.bind(str(wired.paths[dead]))

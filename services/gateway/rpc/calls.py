@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
+    from services.asgi import Header
     from services.gateway.control.passage import Passage
     from services.gateway.control.path import Control
     from services.telemetry.recorder import Telemetry
@@ -85,10 +86,10 @@ class Calls:
 
     def _unary(self, route: str, read: Callable[[Any], Any], work: Callable[[Any, Call], Awaitable[Message]]) -> Any:
         async def handle(request: Any, context: Context) -> Message:
-            began, line = self._begin(route, context)
+            began, line, headers = self._begin(route, context)
             passage: Passage | None = None
             try:
-                passage = await self._enter(route, context)
+                passage = await self._enter(route, context, headers)
                 line.key = passage.key_name if passage is not None else ""
                 answer = await work(read(request), Call(context, line))
                 line.status = _OK
@@ -107,10 +108,10 @@ class Calls:
         self, route: str, read: Callable[[Any], Any], work: Callable[[Any, Call], AsyncIterator[Message]]
     ) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Message]:
-            began, line = self._begin(route, context)
+            began, line, headers = self._begin(route, context)
             passage: Passage | None = None
             try:
-                passage = await self._enter(route, context)
+                passage = await self._enter(route, context, headers)
                 line.key = passage.key_name if passage is not None else ""
                 async for answer in work(read(request), Call(context, line)):
                     yield answer
@@ -125,19 +126,19 @@ class Calls:
 
         return handle
 
-    def _begin(self, route: str, context: Context) -> tuple[float, AccessLine]:
-        request_id, given = self._ids.of_metadata(context.invocation_metadata() or ())
+    def _begin(self, route: str, context: Context) -> tuple[float, AccessLine, list[Header]]:
+        metadata = context.invocation_metadata() or ()
+        request_id, given = self._ids.of_metadata(metadata)
         if given:  # metadata costs a tenth of a call: an id of ours goes out with errors alone
             context.set_trailing_metadata(((HEADER, request_id),))
         line = AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
-        return self._telemetry.begin(line), line
-
-    async def _enter(self, route: str, context: Context) -> Passage | None:
-        """The same way in as over HTTP, with metadata for headers."""
         headers = [
-            (name.encode(), value.encode("latin-1") if isinstance(value, str) else value)
-            for name, value in context.invocation_metadata() or ()
+            (name.encode(), value.encode("latin-1") if isinstance(value, str) else value) for name, value in metadata
         ]
+        return self._telemetry.begin(line, headers), line, headers
+
+    async def _enter(self, route: str, context: Context, headers: list[Header]) -> Passage | None:
+        """The same way in as over HTTP, with metadata for headers."""
         if not self._control.concerns(headers):
             return None
         return await self._control.enter(route, headers, _host(context.peer()), seconds=context.time_remaining())

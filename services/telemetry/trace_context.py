@@ -1,0 +1,51 @@
+"""W3C Trace Context (https://www.w3.org/TR/trace-context/): what a caller says of its trace in its headers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FORMAT = re.compile(rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_LONGEST_STATE = 512
+"""Bytes of a `tracestate` that must be passed on; a longer one is left out whole, as the recommendation allows."""
+
+
+class Caller(NamedTuple):
+    """The caller's span."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    state: bytes
+
+    def context(self) -> Context:
+        """The same, as OpenTelemetry takes a parent."""
+        state = TraceState.from_header([self.state.decode("latin-1")]) if self.state else TraceState()
+        span = SpanContext(
+            int(self.trace_id, 16), int(self.span_id, 16), is_remote=True, trace_flags=TraceFlags(1), trace_state=state
+        )
+        return set_span_in_context(NonRecordingSpan(span), Context())
+
+
+def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
+    """The caller's span; None when it names none, more than one, or one that cannot be read."""
+    parent: bytes | None = None
+    state = b""
+    for name, value in headers:
+        if name == b"traceparent":
+            parent = value if parent is None else b""
+        elif name == b"tracestate":
+            state = state + b"," + value if state else value
+    if parent is None:
+        return None
+    found = _FORMAT.fullmatch(parent)
+    if found is None or (found[1] == b"00" and found[5]):
+        return None
+    state = state if len(state) <= _LONGEST_STATE else b""
+    return Caller(found[2].decode(), found[3].decode(), bool(int(found[4], 16) & 1), state)

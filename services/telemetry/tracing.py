@@ -1,0 +1,117 @@
+"""Which requests are traced, and the span that each of them begins and ends with."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
+
+from services.telemetry.spans import TraceSpan, make_current
+from services.telemetry.trace_context import caller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.trace import Tracer
+    from opentelemetry.util.types import AttributeValue
+
+    from services.settings.telemetry import TracingSettings
+    from services.telemetry.access_log import AccessLine
+    from services.telemetry.trace_context import Caller
+
+    Headers = Iterable[tuple[bytes, bytes]]
+
+_FAILED = 500
+_ID_SPACE = 2**64
+
+
+class Tracing:
+    """Decides about each request of one process, and keeps the spans of those under way that are sampled."""
+
+    def __init__(self, settings: TracingSettings, tracer: Tracer, close: Callable[[], None]) -> None:
+        """`close` sends what is left when the process ends."""
+        self._ratio = settings.sample_ratio
+        self._follows = settings.follow_caller
+        self._tracer = tracer
+        self._open: dict[int, TraceSpan] = {}
+        self.close = close
+
+    def begin(self, line: AccessLine, headers: Headers) -> None:
+        """A request has come in: from here on its task works under its span, where it is sampled."""
+        caller = caller_of(headers)
+        if caller is not None:
+            line.trace_id = caller.trace_id
+        if not self._samples(caller):
+            make_current(None)
+            return
+        grpc = line.method == "GRPC"
+        name = line.route[1:] if grpc else f"{line.method} {line.route}"
+        span = self._start(name, caller)
+        line.trace_id = span.trace_id
+        self._open[id(line)] = span
+        make_current(span)
+
+    def end(self, line: AccessLine) -> None:
+        """The request of `line` has been answered."""
+        span = self._open.pop(id(line), None)
+        if span is None:
+            return
+        span.note(_attributes(line))
+        if line.status >= _FAILED:
+            span.fail(line.error or str(line.status))
+        span.end()
+
+    def join(self, name: str, headers: Headers) -> TraceSpan | None:
+        """A span below the one that the gateway's headers name; None when the request is not sampled."""
+        caller = caller_of(headers)
+        return self._start(name, caller) if caller is not None and caller.sampled else None
+
+    def _samples(self, caller: Caller | None) -> bool:
+        if caller is None:
+            return self._ratio >= 1 or random.random() < self._ratio  # noqa: S311 - a sample, no secret
+        if not caller.sampled:
+            return False
+        # The same for every span of a trace, wherever it is asked: as OpenTelemetry's TraceIdRatioBased.
+        return self._follows or int(caller.trace_id[16:], 16) < self._ratio * _ID_SPACE
+
+    def _start(self, name: str, caller: Caller | None) -> TraceSpan:
+        context = caller.context() if caller is not None else Context()
+        return TraceSpan(self._tracer, self._tracer.start_span(name, context, SpanKind.SERVER))
+
+
+def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
+    """What a request's span says, under OpenTelemetry's names where there is one."""
+    found: dict[str, AttributeValue] = {"tandem.request.id": line.request_id}
+    if line.method == "GRPC":
+        service, _, method = line.route[1:].partition("/")
+        found |= {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    else:
+        found |= {
+            "http.request.method": line.method,
+            "http.route": line.route,
+            "http.response.status_code": line.status,
+            "url.scheme": "http",
+        }
+    for name, value in (
+        ("tandem.model.name", line.model),
+        ("tandem.model.version", line.version),
+        ("tandem.rows", line.rows),
+        ("tandem.key.name", line.key),
+        ("tandem.client_gone", line.client_gone),
+        ("error.type", line.error),
+    ):
+        if value:
+            found[name] = value
+    return found
+
+
+def create_tracing(settings: TracingSettings, service: str) -> Tracing | None:
+    """Tracing as `settings` say; None, and nothing imported for it, where no collector is named."""
+    if settings.endpoint is None:
+        return None
+    from services.telemetry.span_export import SpanSender
+
+    sender = SpanSender(settings, service)
+    return Tracing(settings, sender.tracer, sender.close)
