@@ -53,7 +53,10 @@ class FrontMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._bentoml_app(scope, receive, send)
+            if scope["type"] == "websocket":  # there is none behind this front, and BentoML's app would fail on it
+                await send({"type": "websocket.close"})
+            else:
+                await self._bentoml_app(scope, receive, send)
             return
         if self._front is None:
             service: HasFront = bentoml.get_current_service()

@@ -9,6 +9,9 @@ its service options cannot leave them out:
 * ``OpenTelemetryMiddleware`` parses the URL of every request only to find that it is excluded. Tandem records
   its own telemetry.
 
+BentoML starts uvicorn with the HTTP protocol that uvicorn itself picks, and offers no other: `HttpProtocol`, which bounds what a
+client may send before Tandem sees any of it, is put where uvicorn looks.
+
 `docs/performance.md` says what leaving them out is worth. `tests/unit/services/test_bentoml_patches.py` fails when a
 BentoML release moves what is patched here.
 """
@@ -19,6 +22,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from _bentoml_impl.server.app import ServiceAppFactory
+from uvicorn.protocols.http import auto
+
+from services.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
@@ -28,7 +34,8 @@ LEFT_OUT = frozenset({"TimeoutMiddleware", "OpenTelemetryMiddleware"})
 
 
 def apply() -> None:
-    """Leave `LEFT_OUT` out of every app that BentoML builds in this process. Calling it again changes nothing.
+    """Leave `LEFT_OUT` out of every app that BentoML builds in this process, and serve it through `HttpProtocol`. Calling it
+    again changes nothing.
 
     Raises RuntimeError under another release of BentoML than the pinned one.
     """
@@ -38,6 +45,7 @@ def apply() -> None:
             f"Tandem is written for bentoml=={BENTOML_VERSION} and found {installed}. "
             "Install the pinned version, or review services/bentoml_patches.py for this one."
         )
+    auto.AutoHTTPProtocol = HttpProtocol
     original = ServiceAppFactory.middlewares
     if getattr(original.fget, "tandem", False):
         return

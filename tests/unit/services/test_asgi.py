@@ -136,3 +136,9 @@ async def test_lifespan_goes_to_bentoml_before_there_is_a_service() -> None:
     client = Client()
     await FrontMiddleware(bentoml_app)({"type": "lifespan"}, client.receive, client.send)
     assert seen == ["lifespan"]
+
+
+async def test_websocket_is_closed_and_reaches_nobody() -> None:
+    client = Client()
+    await FrontMiddleware(no_fallback)({"type": "websocket", "path": "/"}, client.receive, client.send)
+    assert client.sent == [{"type": "websocket.close"}]

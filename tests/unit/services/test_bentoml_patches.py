@@ -44,6 +44,14 @@ def test_left_out_middleware_is_what_bentoml_has_and_is_gone() -> None:
     assert twice == once
 
 
+def test_uvicorn_serves_through_our_protocol() -> None:
+    code = "from services import bentoml_patches; bentoml_patches.apply(); import uvicorn\n"
+    code += "config = uvicorn.Config('service:none', lifespan='off')\n"
+    code += "config.app = lambda: None\nconfig.load()\nprint(config.http_protocol_class.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "services.http_protocol"
+
+
 def test_every_service_of_the_bundle_is_built_without_it() -> None:
     code = "from service import Gateway\nfrom _bentoml_impl.server.app import ServiceAppFactory\n"
     code += "print(ServiceAppFactory.middlewares.fget.tandem)"

@@ -1,0 +1,173 @@
+"""uvicorn's HTTP/1.1 over httptools, with what it leaves open closed. `bentoml_patches.py` puts it in its place.
+
+llhttp, which httptools wraps, refuses every malformed head: contradicting or repeated lengths, bare line feeds, folded
+headers. What is left to do here, once a connection or a read rather than once a request:
+
+* a head of any length was taken, a byte a minute: it has a bound in bytes and in seconds, and a body a slowest pace;
+* the trailers of a chunked body were added to the request's headers, where a key or a length in them would have counted;
+* a wish for an upgrade (a WebSocket, HTTP/2) went past the gateway, or lost the request's body and the requests behind it: it is
+  passed over, as RFC 9110 allows, and the request answered in plain HTTP/1.1;
+* a request that expects `100 Continue` and is refused may be followed by its body or by another request: nobody can tell which, so
+  such a connection is closed after the answer.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a request's target and headers, and of what else a client may send that is no body: trailers, chunk extensions."""
+_SEPARATORS = 4
+"""Bytes around the name and value of a header."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection of a client."""
+
+    look_seconds: ClassVar[float] = 15.0
+    """Time between two looks at the connection. What has not come from one look to the next but one is given up."""
+    slowest: ClassVar[float] = 512.0
+    """Bytes a second that a body has to bring."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._received = 0
+        self._read = 0
+        """Bytes of the last read."""
+        self._fruitful = False
+        """Whether it brought a whole head or a piece of a body."""
+        self._fruitless = 0
+        """Bytes of the reads since the last that did."""
+        self._refusal = HTTPStatus.BAD_REQUEST
+        self._awaited: object | None = None
+        self._received_by_then = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.look_seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self._read = len(data)
+        self._received += self._read
+        self._fruitful = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over(memoryview(data)[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+            return
+        if self._fruitful:
+            self._fruitless = 0
+            return
+        self._fruitless += self._read
+        if self._fruitless > LONGEST_HEAD:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        self._fruitful = True
+        if self._fruitless or self._read > LONGEST_HEAD:
+            size = len(self.url) + sum(len(name) + len(value) + _SEPARATORS for name, value in self.headers)
+            if size > LONGEST_HEAD:
+                self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                raise ValueError("The head is too long.")
+        HttpToolsProtocol.on_headers_complete(self)  # half the time of super(), on every request
+        if self.cycle is None or self.cycle.scope is not self.scope:
+            return  # it wishes for an upgrade: `_pass_over` begins anew
+        self.headers = []  # trailers are not headers
+        if self.expect_100_continue:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitful = True
+        HttpToolsProtocol.on_body(self, body)
+
+    def _should_upgrade(self) -> bool:
+        """Nothing may begin before the wish is taken out."""
+        return True
+
+    def _pass_over(self, rest: memoryview) -> None:
+        """Parse again the head that wished for an upgrade, without that wish, and `rest`, which came behind it."""
+        try:
+            while True:
+                if self.scope["method"] == "CONNECT":
+                    self._refusal = HTTPStatus.METHOD_NOT_ALLOWED
+                    raise httptools.HttpParserError("Tandem is no proxy.")  # noqa: TRY301 - refused as any other
+                head = _head(self.scope["method"], self.url, self.parser.get_http_version(), self.headers)
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                self.parser.feed_data(head)
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                else:
+                    return
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+
+    def _look(self) -> None:
+        """Give the connection up when the client owes the same as at the last look."""
+        owed = self._owed()
+        if owed is None or owed is not self._awaited or self._advances():
+            self._awaited = owed
+            self._received_by_then = self._received
+            self._timer = self.loop.call_later(self.look_seconds, self._look)
+        elif self._in_head() or self._is_working():
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+
+    def _owed(self) -> object | None:
+        """What stands for what the client has yet to send; None while it waits for us, or rests for as long as it may."""
+        if self._is_working():
+            return self.cycle if self.cycle.more_body and not self.flow.read_paused else None
+        return None if self.timeout_keep_alive_task is not None else self.scope or self
+
+    def _advances(self) -> bool:
+        """Whether a body comes fast enough."""
+        enough = self.slowest * self.look_seconds
+        return self._is_working() and self._received - self._received_by_then >= enough
+
+    def _is_working(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _in_head(self) -> bool:
+        """Whether a request has begun whose head is not complete."""
+        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Close the connection, with an answer unless another is half out."""
+        if not self.transport.is_closing() and not (self._is_working() and self.cycle.response_started):
+            body = status.phrase.encode()
+            head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
+            self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+
+def _head(method: str, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request, less its wish for an upgrade."""
+    lines = [f"{method} ".encode(), url, f" HTTP/{version}\r\n".encode()]
+    for name, value in headers:
+        if name == b"connection":
+            if b"close" in value.lower():
+                lines.append(b"connection: close\r\n")
+        elif name != b"upgrade":
+            lines += [name, b": ", value, b"\r\n"]
+    return b"".join((*lines, b"\r\n"))

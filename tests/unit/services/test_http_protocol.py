@@ -1,0 +1,231 @@
+"""What a client may send, byte for byte, to a real uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.asgi import read_body, send_json
+from services.http_protocol import LONGEST_HEAD, HttpProtocol
+from tests.gateway import listening
+from tests.wire import request, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from services.asgi import Receive, Scope, Send
+    from tests.wire import Wire
+
+POST = b"POST"
+CHUNKED = b"transfer-encoding: chunked"
+UPGRADES = (
+    (
+        b"connection: Upgrade",
+        b"upgrade: websocket",
+        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        b"sec-websocket-version: 13",
+    ),
+    (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAAAAMAAAAA"),
+)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what it was asked; without reading the body where the path says so."""
+    seen = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]],
+    }
+    if scope["path"] != "/refused":
+        seen["body"] = (await read_body(scope, receive, 2**24)).decode("latin-1")
+        seen["headers"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
+    await send_json(send, 200, json.dumps(seen).encode())
+
+
+@asynccontextmanager
+async def connected(path: Path, http: type[HttpProtocol] = HttpProtocol) -> AsyncIterator[Wire]:
+    """A connection to `echo`."""
+    async with asyncio.timeout(30), listening(echo, path / "socket", http), wire(path / "socket") as connection:
+        yield connection
+
+
+async def test_plain_requests_share_a_connection(tmp_path: Path) -> None:
+    async with connected(tmp_path) as client:
+        for number in range(3):
+            heard = await client.ask(request(b"/%d" % number, method=POST, body=b"x" * number))
+            seen = json.loads(heard.body)
+            assert (heard.status, seen["path"], seen["body"]) == (200, f"/{number}", "x" * number)
+
+
+async def test_trailers_are_not_headers(tmp_path: Path) -> None:
+    trailers = b"x-api-key: tdm_x\r\ncontent-encoding: gzip\r\n" + b"x: y\r\n" * 100
+    body = b"2\r\nhi\r\n0\r\n" + trailers + b"\r\n"
+    async with connected(tmp_path) as client:
+        for data in (request(b"/", CHUNKED, method=POST, body=body), request(b"/next")):
+            seen = json.loads((await client.ask(data)).body)
+            names = {name for name, _ in seen["headers"]}
+            assert names <= {"host", "transfer-encoding"}
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("method", [b"GET", POST])
+async def test_wish_for_an_upgrade_is_passed_over(tmp_path: Path, upgrade: tuple[bytes, ...], method: bytes) -> None:
+    """The request keeps its body, and those behind it on the connection are answered too."""
+    body = b"hello" if method == POST else b""
+    async with connected(tmp_path) as client:
+        asked = b"".join(
+            request(b"/%d?q" % number, *upgrade, b"x-own: 1", method=method, body=body) for number in range(3)
+        )
+        await client.send(asked + request(b"/last"))
+        for number in range(3):
+            heard = await client.answer()
+            seen = json.loads(heard.body)
+            assert (heard.status, seen["path"], seen["body"]) == (200, f"/{number}", body.decode())
+            assert ["x-own", "1"] in seen["headers"]
+            assert "upgrade" not in dict(seen["headers"])
+        assert json.loads((await client.answer()).body)["path"] == "/last"
+
+
+async def test_chunked_body_survives_an_upgrade_in_pieces(tmp_path: Path) -> None:
+    data = request(b"/", *UPGRADES[1], CHUNKED, method=POST, body=b"2\r\nhi\r\n3\r\nyou\r\n0\r\n\r\n")
+    async with connected(tmp_path) as client:
+        for at in range(0, len(data), 7):
+            await client.send(data[at : at + 7])
+            await asyncio.sleep(0)
+        assert json.loads((await client.answer()).body)["body"] == "hiyou"
+
+
+async def test_close_beside_an_upgrade_still_closes(tmp_path: Path) -> None:
+    async with connected(tmp_path) as client:
+        heard = await client.ask(request(b"/", b"connection: close, upgrade", b"upgrade: h2c"))
+        assert (heard.status, heard.headers["connection"], await client.rest()) == (200, "close", b"")
+
+
+async def test_connect_is_refused(tmp_path: Path) -> None:
+    for target in (b"tandem:443", b"/v1/models"):
+        async with connected(tmp_path) as client:
+            heard = await client.ask(request(target, method=b"CONNECT") + request(b"/next"))
+            assert (heard.status, await client.rest()) == (405, b"")
+
+
+async def test_expectation_that_is_refused_closes_the_connection(tmp_path: Path) -> None:
+    """What follows could be the body or another request."""
+    async with connected(tmp_path) as client:
+        head = request(b"/refused", b"expect: 100-continue", b"content-length: 40", method=POST)
+        heard = await client.ask(head)
+        assert (heard.status, heard.headers["connection"]) == (200, "close")
+        await client.send(request(b"/other"))
+        assert await client.rest() == b""
+
+
+async def test_expectation_that_is_met_gets_its_answer(tmp_path: Path) -> None:
+    async with connected(tmp_path) as client:
+        assert (
+            await client.ask(request(b"/", b"expect: 100-continue", b"content-length: 2", method=POST))
+        ).status == 100
+        heard = await client.ask(b"hi")
+        assert json.loads(heard.body)["body"] == "hi"
+
+
+LONG = {
+    "target": request(b"/" + b"a" * LONGEST_HEAD),
+    "query": request(b"/?" + b"a" * LONGEST_HEAD),
+    "header": request(b"/", b"x: " + b"a" * LONGEST_HEAD),
+    "name": request(b"/", b"a" * LONGEST_HEAD + b": x"),
+    "headers": request(b"/", *[b"x: y"] * 20_000),
+    "unfinished header": request(b"/", b"x: " + b"a" * 2 * LONGEST_HEAD)[:-4],
+    "nothing but lines": b"\r\n" * 100_000,
+    "trailer": request(b"/", CHUNKED, method=POST, body=b"2\r\nhi\r\n0\r\nx: " + b"a" * 10 * LONGEST_HEAD),
+    "chunk extension": request(b"/", CHUNKED, method=POST, body=b"2;" + b"a" * 10 * LONGEST_HEAD),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("piece", [4000, 10**6])
+async def test_long_head_is_refused_however_it_comes(tmp_path: Path, name: str, piece: int) -> None:
+    data = LONG[name]
+    async with connected(tmp_path) as client:
+        sending = asyncio.create_task(_in_pieces(client, data, piece))
+        heard = await client.answer()
+        assert (heard.status, heard.headers["connection"]) == (431, "close")
+        assert await client.rest() == b""
+        await sending
+
+
+async def _in_pieces(client: Wire, data: bytes, piece: int) -> None:
+    for at in range(0, len(data), piece):
+        await client.send(data[at : at + piece])
+        await asyncio.sleep(0)
+
+
+async def test_head_just_below_the_limit_passes_behind_a_large_body(tmp_path: Path) -> None:
+    large = request(b"/", method=POST, body=b"x" * 900_000)
+    async with connected(tmp_path) as client:
+        sending = asyncio.create_task(client.send(large + request(b"/long", b"x: " + b"a" * (LONGEST_HEAD - 100))))
+        assert len(json.loads((await client.answer()).body)["body"]) == 900_000
+        assert json.loads((await client.answer()).body)["path"] == "/long"
+        await sending
+
+
+class Hasty(HttpProtocol):
+    look_seconds = 0.05
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST", request(b"/")[:-2], request(b"/", method=POST, body=b"body")[:-2]])
+async def test_request_that_never_ends_is_given_up(tmp_path: Path, begun: bytes) -> None:
+    async with connected(tmp_path, Hasty) as client:
+        await client.send(begun)
+        heard = await client.rest()
+        assert heard.startswith(b"HTTP/1.1 408 ") if begun else heard == b""
+
+
+async def test_body_that_drips_is_given_up(tmp_path: Path) -> None:
+    async with connected(tmp_path, Hasty) as client:
+        await client.send(request(b"/", b"content-length: 100000", method=POST))
+        dripping = asyncio.create_task(_drip(client))
+        heard = await client.rest()  # lost when a drop meets the closed connection first
+        assert heard == b"" or heard.startswith(b"HTTP/1.1 408 ")
+        dripping.cancel()
+
+
+async def _drip(client: Wire) -> None:
+    while True:
+        await client.send(b"x")
+        await asyncio.sleep(0.005)
+
+
+async def test_connection_that_goes_on_sending_after_its_answer_is_given_up(tmp_path: Path) -> None:
+    async with connected(tmp_path, Hasty) as client:
+        heard = await client.ask(request(b"/refused", b"content-length: 100000", method=POST))
+        assert heard.status == 200
+        dripping = asyncio.create_task(_drip(client))
+        assert await client.rest() == b""
+        dripping.cancel()
+
+
+async def test_slow_answer_is_waited_for(tmp_path: Path) -> None:
+    """As many looks as it takes: the client owes nothing."""
+    looks = 0
+
+    class Watched(Hasty):
+        def _look(self) -> None:
+            nonlocal looks
+            looks += 1
+            super()._look()
+            if looks == 5:
+                enough.set()
+
+    enough = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(scope, receive, 10)
+        await enough.wait()
+        await send_json(send, 200, b"{}")
+
+    async with asyncio.timeout(30), listening(slow, tmp_path / "socket", Watched), wire(tmp_path / "socket") as client:
+        assert (await client.ask(request(b"/", method=POST, body=b"hi"))).status == 200
