@@ -50,6 +50,19 @@ def environment(given: Mapping[str, str], device: str, grpc_port: str = "", role
     return {**defaults, **given, "PATH": f"{programs}{os.pathsep}{given.get('PATH', os.defpath)}"}
 
 
+def home_of_role(home: Path, role: str, port: int) -> Path:
+    """A BentoML home for one of several servers on a machine: it has the models of `home` and metrics of its own, which BentoML
+    keeps in its home and clears at each start.
+    """
+    own = home / "roles" / f"{role}-{port}"
+    own.mkdir(parents=True, exist_ok=True)
+    models = own / "models"
+    if not models.is_symlink():
+        (home / "models").mkdir(exist_ok=True)
+        models.symlink_to(home.absolute() / "models")
+    return own
+
+
 class Server:
     """`bentoml serve` and everything that comes of it."""
 
@@ -130,10 +143,13 @@ def main(argv: list[str] | None = None) -> int:
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return 1
-    Path(os.environ["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
+    home = Path(os.environ["BENTOML_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    role = load_settings().role
+    if role != "all":
+        os.environ["BENTOML_HOME"] = str(home_of_role(home, role, wanted.port))
     address = ["--host", wanted.host, "--port", str(wanted.port)]
-    target = wanted.service or TARGETS[load_settings().role]
-    server = Server([target, *address, "--timeout-graceful-shutdown", str(_GRACE)])
+    server = Server([wanted.service or TARGETS[role], *address, "--timeout-graceful-shutdown", str(_GRACE)])
     return server.wait()
 
 

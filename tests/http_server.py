@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server on a Unix socket where the test decides, byte for byte, what becomes of each request."""
+"""An HTTP/1.1 server on a Unix socket or a port where the test decides, byte for byte, what becomes of each request."""
 
 from __future__ import annotations
 
@@ -119,6 +119,21 @@ async def serving(on_request: Callable[[Request], Awaitable[None]], socket: Path
     listener = await asyncio.start_unix_server(server.connected, str(socket))
     try:
         yield server
+    finally:
+        listener.close()
+        await server.stop()
+        await listener.wait_closed()
+
+
+@asynccontextmanager
+async def serving_tcp(
+    on_request: Callable[[Request], Awaitable[None]], port: int = 0
+) -> AsyncIterator[tuple[Server, int]]:
+    """A running `Server` and its port on this machine; leaving drops the port and every connection, as a death does."""
+    server = Server(on_request)
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", port)
+    try:
+        yield server, int(listener.sockets[0].getsockname()[1])
     finally:
         listener.close()
         await server.stop()

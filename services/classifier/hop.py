@@ -61,12 +61,12 @@ class HopApp:
             await handler(scope, receive, send)
         except ServingError as error:
             _fail(span, error)
-            await _send_error(send, error)
+            await send_error(send, error)
         except Exception:
             logger.exception("A request from the gateway failed")
             failure = InternalError("The model failed on this request.")
             _fail(span, failure)
-            await _send_error(send, failure)
+            await send_error(send, failure)
         finally:
             if span is not None:
                 span.end()
@@ -126,6 +126,8 @@ def _deadline(scope: Scope) -> float:
         return math.inf
 
 
-async def _send_error(send: Send, error: ServingError) -> None:
+async def send_error(send: Send, error: ServingError) -> None:
+    """An error as the gateway reads it."""
     body = {"error": error.message, "param": error.param, "code": error.kind}
-    await send_json(send, error.error_code, msgspec.json.encode(body))
+    headers = [(name.encode(), value.encode()) for name, value in error.headers().items()]
+    await send_json(send, error.error_code, msgspec.json.encode(body), headers)

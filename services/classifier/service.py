@@ -17,9 +17,10 @@ from models import store
 from services import bentoml_patches
 from services.asgi import use_front
 from services.classifier.engine_runner import EngineRunner, Executors
-from services.classifier.hop import HopApp
+from services.classifier.hop import HopApp, send_error
 from services.classifier.registry import Registry
 from services.classifier.serving_state import ServingState
+from services.guard import check_hop, guarded
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings
 from services.telemetry.tracing import create_tracing
@@ -68,6 +69,7 @@ class Classifier:
     def __init__(self) -> None:
         settings = load_settings()
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
+        self._hop = settings.hop
         executors = Executors.create()
         self.registry = Registry(
             ServingState.of_this_run(store.store_folder().parent / "tandem" / "serving"),
@@ -80,6 +82,12 @@ class Classifier:
         self._tracing = create_tracing(settings.tracing, "tandem-classifier")
         self._warming: asyncio.Task[None] | None = None
         settle_garbage_collector()
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Runs once, before anything is served."""
+        check_hop("Classifier", load_settings().hop)
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -100,7 +108,7 @@ class Classifier:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The routes of the hop; the rest is BentoML's."""
-        return HopApp(self.registry, fallback, self._tracing)
+        return guarded(HopApp(self.registry, fallback, self._tracing), "Classifier", self._hop, send_error)
 
 
 use_front(Classifier)

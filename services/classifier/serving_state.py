@@ -7,7 +7,7 @@ a model store, and a restart begins with what the store and the settings say.
 
 ::
 
-    <BENTOML_HOME>/tandem/serving/<run>/
+    <BENTOML_HOME>/tandem/serving/<host>-<process manager's pid>-<when it began>/
         wanted.json       `Wanted`, replaced in one step
         lock              held by the worker that changes it, for as long as the change takes
         worker-<pid>      `Report` of one worker
@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -80,11 +81,12 @@ class ServingState:
 
     @classmethod
     def of_this_run(cls, root: Path) -> ServingState:
-        """The folder under `root` of the run that this process belongs to; those of runs that are over go."""
+        """The folder under `root` of the run that this process belongs to; those of this host's runs that are over go."""
         manager = psutil.Process(os.getppid())
-        run = f"{manager.pid}-{manager.create_time():.0f}"
-        for folder in root.glob("*-*"):
-            if folder.name != run and not _runs(folder.name):
+        host = f"{socket.gethostname()}-"
+        run = f"{host}{manager.pid}-{manager.create_time():.0f}"
+        for folder in root.glob(f"{host}*-*"):
+            if folder.name != run and not _runs(folder.name.removeprefix(host)):
                 shutil.rmtree(folder, ignore_errors=True)
         return cls(root / run)
 
@@ -152,9 +154,9 @@ class ServingState:
         return status.st_mtime_ns, status.st_ino
 
 
-def _runs(run: str) -> bool:
-    """Whether the process manager that a run's folder is named after still lives."""
-    pid, _, created = run.partition("-")
+def _runs(manager: str) -> bool:
+    """Whether the process manager that a run's folder is named after, as ``pid-created``, still lives."""
+    pid, _, created = manager.partition("-")
     try:
         return f"{psutil.Process(int(pid)).create_time():.0f}" == created
     except (psutil.Error, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -22,20 +23,22 @@ from services.classifier.routes import (
     Generation,
     Listing,
 )
-from services.errors import InternalError, InvalidInput, ModelLoadFailed, ServingError, error_for
+from services.errors import InternalError, InvalidInput, ModelLoadFailed, NotRunning, ServingError, error_for
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
+from services.gateway.agreement import merged, together
 from services.gateway.control.work import seconds_left
 from services.gateway.stacking import grouped, row_count, split, stacked
 from services.runtime import STATUS_PATH
 from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
 
     from models.spec import ModelSpec
+    from services.gateway.replicas import Replicas
     from services.gateway.upstream import Upstream
     from services.telemetry.spans import Attributes
     from services.tensors import Tensor, Tensors
@@ -99,7 +102,7 @@ class LLMBackend(Protocol):
 class RemoteClassifier:
     """The Classifier service over the hop."""
 
-    def __init__(self, upstream: Upstream, timeout: float, load_timeout: float) -> None:
+    def __init__(self, upstream: Upstream | Replicas, timeout: float, load_timeout: float) -> None:
         """`timeout` is for predictions, `load_timeout` for changes of what is served, both in seconds."""
         self._upstream = upstream
         self._timeout = timeout
@@ -139,18 +142,52 @@ class RemoteClassifier:
         return answer["probabilities"], Attributions.model_validate(answer["attributions"])
 
     async def generation(self) -> Generation:
-        status, body = await self._upstream.call("GET", STATUS_PATH, headers={}, timeout=self._timeout)
-        return _decoded(status, body, Generation)
+        return together(await self._of_each(self._generation))
 
     async def listing(self) -> Listing:
-        status, body = await self._upstream.call("GET", MODELS_PATH, headers={}, timeout=self._timeout)
-        return _decoded(status, body, Listing)
+        return merged(await self._of_each(self._listing))
 
     async def change(self, change: Change) -> Listing:
-        status, body = await self._upstream.call(
+        """Each Classifier makes it, all at once. Loading fails when it fails at one of them; there is something to unload
+        when one of them has it.
+        """
+        replicas = self._upstream.each()
+        if len(replicas) > 1:
+            runs = await asyncio.gather(*(self._generation(replica) for replica in replicas))
+            replicas = list({one.run: replica for one, replica in zip(runs, replicas, strict=True)}.values())
+        return merged(await self._of_each(lambda one: self._change(one, change), replicas, all_must=change.load))
+
+    async def _generation(self, replica: Upstream) -> Generation:
+        status, body = await replica.call("GET", STATUS_PATH, headers={}, timeout=self._timeout)
+        return _decoded(status, body, Generation)
+
+    async def _listing(self, replica: Upstream) -> Listing:
+        status, body = await replica.call("GET", MODELS_PATH, headers={}, timeout=self._timeout)
+        return _decoded(status, body, Listing)
+
+    async def _change(self, replica: Upstream, change: Change) -> Listing:
+        status, body = await replica.call(
             "POST", MODELS_PATH, body=msgspec.json.encode(change), headers=_JSON_HEADERS, timeout=self._load_timeout
         )
         return _decoded(status, body, Listing)
+
+    async def _of_each(
+        self,
+        ask: Callable[[Upstream], Awaitable[T]],
+        replicas: Sequence[Upstream] | None = None,
+        *,
+        all_must: bool = False,
+    ) -> list[T]:
+        """What each Classifier answers; without `all_must` it is enough that one of them does."""
+        asked = self._upstream.each() if replicas is None else replicas
+        found = await asyncio.gather(*(ask(replica) for replica in asked), return_exceptions=True)
+        answers = [one for one in found if not isinstance(one, BaseException)]
+        problems = [one for one in found if isinstance(one, BaseException)]
+        if problems and (all_must or not answers or not all(isinstance(one, ServingError) for one in problems)):
+            raise problems[0]
+        if not answers:
+            raise NotRunning("The Classifier is not running.")
+        return answers
 
     async def _post_tensors(self, path: str, spec: ModelSpec, tensors: Tensors) -> dict[str, Tensor]:
         answer = await self._post(path, spec, tensors)
@@ -202,7 +239,7 @@ def _error(status: int, body: bytes) -> ServingError:
 class RemoteLLM:
     """The LLM service's OpenAI app over the hop."""
 
-    def __init__(self, upstream: Upstream, idle_timeout: float) -> None:
+    def __init__(self, upstream: Upstream | Replicas, idle_timeout: float) -> None:
         self._upstream = upstream
         self._idle_timeout = idle_timeout
 

@@ -105,13 +105,18 @@ class Catalogue:
         specs = [(ModelSpec.model_validate_json(bytes(one.spec)), one.default) for one in listing.served]
         if self._is_news(listing):
             self._known = Generation(listing.run, listing.generation)
-            self._versions = {(spec.name, spec.version): spec for spec, _ in specs}
-            self.specs = {spec.name: spec for spec, default in specs if default}
-            for listener in self._listeners:
-                listener()
+            self._believe({(spec.name, spec.version): spec for spec, _ in specs}, [spec for spec, own in specs if own])
         ready = [StoredVersion(spec.name, spec.version, ready=True, reason="") for spec, _ in specs]
         rest = [StoredVersion(one.name, one.version, ready=False, reason=one.reason) for one in listing.stored]
         return sorted(ready + rest, key=lambda one: (one.name, one.version))
+
+    def _believe(self, versions: dict[tuple[str, str], ModelSpec], defaults: Iterable[ModelSpec]) -> None:
+        specs = {spec.name: spec for spec in defaults}
+        if versions == self._versions and specs == self.specs:
+            return  # another run of the Classifier serves what the last did
+        self._versions, self.specs = versions, specs
+        for listener in self._listeners:
+            listener()
 
     async def stop(self) -> None:
         """Learn no more."""

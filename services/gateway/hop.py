@@ -8,6 +8,8 @@ it. Parsing is llhttp's, through httptools, as in uvicorn at the other end.
 from __future__ import annotations
 
 import asyncio
+import math
+import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +17,8 @@ import httptools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from services.gateway.address import Address
 
 _KEEP_ALIVE_SECONDS = 3.0
 """uvicorn closes a connection that was idle for five; ours are given up before that race can happen."""
@@ -28,11 +32,16 @@ class ConnectionLost(ConnectionError):
         self.answer_begun = answer_begun
 
 
+class NotConnected(ConnectionError):
+    """No connection could be made."""
+
+
 class Connection(asyncio.Protocol):
     """One connection, one request at a time."""
 
     def __init__(self) -> None:
         self.idle_since = 0.0
+        self.made_at = 0.0
         self.reusable = True
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -99,11 +108,13 @@ class Connection(asyncio.Protocol):
 class ConnectionPool:
     """Connections to one address, opened as they are needed and kept for a moment."""
 
-    def __init__(self, *, socket_path: str | None, host: str, port: int, secure: bool, connect_timeout: float) -> None:
-        """Give a Unix socket's path, or host and port."""
-        self._socket_path = socket_path
-        self._host, self._port, self._secure = host, port, secure
+    def __init__(self, address: Address, *, connect_timeout: float, max_age: float = math.inf) -> None:
+        """`max_age` is how many seconds a connection is used for at most."""
+        self._address = address
+        self._head = "\r\n".join(f"{name}: {value}" for name, value in address.headers.items())
+        self._tls = ssl.create_default_context() if address.secure else None
         self._connect_timeout = connect_timeout
+        self._max_age = max_age
         self._idle: deque[Connection] = deque()
 
     async def call(
@@ -111,9 +122,9 @@ class ConnectionPool:
     ) -> tuple[int, bytes]:
         """Status and body of one request; `fresh` asks for a new connection, which is not kept either.
 
-        Raises ConnectionLost; OSError when none can be opened.
+        Raises ConnectionLost; NotConnected when none can be opened, and so nothing was sent.
         """
-        lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}", f"content-length: {len(body)}"]
+        lines = [f"{method} {path} HTTP/1.1", self._head, f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         data = "\r\n".join((*lines, "", "")).encode("latin-1") + body
         connection = (None if fresh else self._kept()) or await self._connect()
@@ -138,25 +149,31 @@ class ConnectionPool:
             self._idle.pop().close()
 
     def _kept(self) -> Connection | None:
-        oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_SECONDS
+        now = asyncio.get_running_loop().time()
+        oldest = now - _KEEP_ALIVE_SECONDS
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.popleft().close()
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable:
+            if connection.reusable and now - connection.made_at < self._max_age:
                 return connection
+            connection.close()
         return None
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
+        to = self._address
         try:
             async with asyncio.timeout(self._connect_timeout):
-                if self._socket_path is not None:
-                    _, connection = await loop.create_unix_connection(Connection, self._socket_path)
+                if to.socket_path is not None:
+                    _, connection = await loop.create_unix_connection(Connection, to.socket_path)
                 else:
                     _, connection = await loop.create_connection(
-                        Connection, self._host, self._port, ssl=True if self._secure else None
+                        Connection, to.host, to.port, ssl=self._tls, server_hostname=to.name if to.secure else None
                     )
         except TimeoutError:  # not to be taken for the caller's own deadline
-            raise ConnectionError("No connection was made in time.") from None
+            raise NotConnected("No connection was made in time.") from None
+        except OSError as error:
+            raise NotConnected(str(error)) from None
+        connection.made_at = loop.time()
         return connection

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import bentoml
 import msgspec
-from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLConfigException
 
 from models import store
 from services import bentoml_patches
 from services.asgi import use_front
+from services.binding import asked_host, host_of, is_served, own_url
 from services.classifier.service import Classifier
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
-from services.gateway.binding import asked_host, check_binding, host_of
+from services.gateway.binding import check_binding
 from services.gateway.control.assembly import create_control
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
@@ -29,8 +29,8 @@ from services.gateway.native.answers import classified, explained
 from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
 from services.gateway.native.routes import NativeRoutes
 from services.gateway.native.schemas import as_row
+from services.gateway.replicas import reach
 from services.gateway.rpc.server import GrpcServer
-from services.gateway.upstream import Upstream
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
@@ -40,6 +40,9 @@ from services.telemetry.tracing import create_tracing
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp
+    from services.gateway.replicas import Replicas
+    from services.gateway.upstream import Upstream
+    from services.settings.hop import HopSettings
 
 bentoml_patches.apply()
 # uvicorn believes what clients on this machine say of their address unless told otherwise, and limits go by the address.
@@ -52,8 +55,8 @@ _FLUSH_SECONDS = 0.2
 class Gateway:
     """Classical models and a language model behind one address."""
 
-    classifier = bentoml.depends(Classifier)
-    llm = bentoml.depends(LLM)
+    classifier = bentoml.depends(Classifier, url=load_settings().gateway.classifier_url)
+    llm = bentoml.depends(LLM, url=load_settings().gateway.llm_url)
 
     def __init__(self) -> None:
         settings = load_settings()
@@ -69,8 +72,8 @@ class Gateway:
             shared_folder=metrics_folder,
         )
         self._upstreams = {
-            "classifier": self._upstream("Classifier", self.classifier),
-            "llm": self._upstream("language model", self.llm),
+            "classifier": self._upstream("Classifier", self.classifier, settings.hop, differ=True),
+            "llm": self._upstream("language model", self.llm, settings.hop),
         }
         self._monitor = HealthMonitor(self._upstreams, settings.gateway.probe_interval)
         self._dataplane = DataPlane(
@@ -120,6 +123,7 @@ class Gateway:
     @staticmethod
     def check() -> None:
         """Runs once, before anything is served: what must not be served ends the start with a sentence."""
+        is_served("Gateway")  # always, but its dependencies' hooks must hear of it
         check_binding(asked_host(), load_settings())
 
     @bentoml.on_startup
@@ -131,12 +135,12 @@ class Gateway:
         self._monitor.start()
         self._dataplane.catalogue.start()
         self._tasks.append(asyncio.create_task(self._flush_telemetry()))
-        own_url = BentoMLContainer.remote_runner_mapping.get().get("Gateway")
-        host = host_of(own_url)
+        url = own_url("Gateway")
+        host = host_of(url)
         grpc_port = await self._grpc.start(host)
-        if own_url and bentoml.server_context.worker_index == 1:
+        if url and bentoml.server_context.worker_index == 1:
             grpc = f"{host}:{grpc_port}" if grpc_port else None
-            self._tasks.append(asyncio.create_task(announce_when_ready(self._dataplane, own_url, grpc)))
+            self._tasks.append(asyncio.create_task(announce_when_ready(self._dataplane, url, grpc)))
         settle_garbage_collector()
 
     @bentoml.on_shutdown
@@ -155,18 +159,13 @@ class Gateway:
         self._telemetry.flush()
         await asyncio.to_thread(self._telemetry.close)
 
-    def _upstream(self, name: str, dependency: Any) -> Upstream:
+    def _upstream(self, name: str, dependency: Any, hop: HopSettings, *, differ: bool = False) -> Upstream | Replicas:
         client = getattr(dependency, "to_async", None)
         if client is None:
             raise BentoMLConfigException(
                 "The gateway reaches its dependencies over HTTP: start it with `bentoml serve`."
             )
-        return Upstream(
-            name,
-            client.url,
-            connect_timeout=self._settings.connect_timeout,
-            probe_timeout=self._settings.probe_timeout,
-        )
+        return reach(name, client.url, self._settings, hop, differ=differ)
 
     async def _flush_telemetry(self) -> None:
         while True:

@@ -12,43 +12,43 @@ connection is not answered either, the process is gone, and everybody who waits 
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
-from services.gateway.hop import ConnectionLost, ConnectionPool
+from services.gateway.hop import ConnectionLost, ConnectionPool, NotConnected
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from services.gateway.address import Address
 
 _KEEP_ALIVE_SECONDS = 3.0
+_UNAUTHORIZED = 401
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 
 
-class Upstream:
-    """HTTP to one dependency. `name` is what messages call it."""
+class NotReached(NotRunning):
+    """Nothing of the request was sent, so that another replica may be asked."""
 
-    def __init__(self, name: str, url: str, *, connect_timeout: float, probe_timeout: float) -> None:
-        """`url` is what BentoML injects: ``file://`` a Unix socket, ``tcp://host:port``, or ``http(s)://``."""
+
+class Upstream:
+    """HTTP to one dependency, or to one replica of it. `name` is what messages call it."""
+
+    def __init__(
+        self, name: str, address: Address, *, connect_timeout: float, probe_timeout: float, max_age: float = math.inf
+    ) -> None:
+        """`max_age` is how many seconds a connection is used for at most."""
         self.name = name
-        parts = urlsplit(url)
-        self._socket_path = unquote(parts.path) if parts.scheme == "file" else None
-        secure = parts.scheme == "https"
-        host = "localhost" if self._socket_path else parts.hostname or "localhost"
-        port = parts.port or (443 if secure else 80)
-        self._base = f"{'https' if secure else 'http'}://{'localhost' if self._socket_path else parts.netloc}"
+        self._address = address
         self._connect_timeout = connect_timeout
         self._probe_timeout = probe_timeout
-        self._pool = ConnectionPool(
-            socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
-        )
-        self._probed = ConnectionPool(
-            socket_path=self._socket_path, host=host, port=port, secure=secure, connect_timeout=connect_timeout
-        )
+        self._pool = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
+        self._probed = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
         self._waiting: set[asyncio.Timeout] = set()
         self._gone = False
         self._pooled: aiohttp.ClientSession | None = None
@@ -56,8 +56,13 @@ class Upstream:
 
     async def open(self) -> None:
         """Create the pools; call it once, on the loop that will use them."""
-        self._pooled = self._session(keep_alive=True)
         self._fresh = self._session(keep_alive=False)
+        if self._address.socket_path is not None:
+            self._pooled = self._session(keep_alive=True)
+
+    def each(self) -> Sequence[Upstream]:
+        """Every replica of the dependency: this is one."""
+        return (self,)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -78,10 +83,10 @@ class Upstream:
         try:
             async with asyncio.timeout(self._probe_timeout):
                 try:
-                    _, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
+                    status, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
                 except ConnectionLost:
                     lost = True
-                    _, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
+                    status, body = await self._probed.call("GET", STATUS_PATH, {}, b"")
         except TimeoutError:
             if not lost:
                 raise Unavailable(f"The {self.name} does not answer.") from None
@@ -89,6 +94,7 @@ class Upstream:
             pass
         else:
             self._gone = False
+            self._check_let_in(status)
             return body
         self._gone = True
         self._give_up_waiting()
@@ -98,19 +104,25 @@ class Upstream:
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str], timeout: float
     ) -> tuple[int, bytes]:
         """Status and whole body of one request. Raises Unavailable, or DeadlineExceeded after `timeout` seconds."""
+        sent = False
         try:
             async with self._heard_of_death(timeout):
                 try:
-                    return await self._pool.call(method, path, headers, body)
+                    status, answer = await self._pool.call(method, path, headers, body)
                 except ConnectionLost as lost:
+                    sent = True
                     if lost.answer_begun:
                         raise Unavailable(f"The {self.name} broke off while it answered.") from None
-                await self.probe()
-                return await self._pool.call(method, path, headers, body, fresh=True)
+                    await self.probe()
+                    status, answer = await self._pool.call(method, path, headers, body, fresh=True)
         except TimeoutError:
             raise DeadlineExceeded(f"The {self.name} did not answer in {timeout:g} s.") from None
+        except NotConnected:
+            raise (NotRunning if sent else NotReached)(f"The {self.name} is not running.") from None
         except OSError:
             raise NotRunning(f"The {self.name} is not running.") from None
+        self._check_let_in(status)
+        return status, answer
 
     @asynccontextmanager
     async def stream(
@@ -125,16 +137,17 @@ class Upstream:
         """One request, its answer still to be read. Leaving the context early closes the connection, which is how
         the dependency learns that nobody waits.
 
-        Raises Unavailable when it cannot be reached or breaks off, DeadlineExceeded when nothing comes for longer than
+        Raises NotReached when no connection is made, Unavailable when it is not there or breaks off, DeadlineExceeded when nothing comes for longer than
         `idle_timeout` seconds. The body's reader sees aiohttp's own errors; those it lets pass become one of the two.
         """
         response: aiohttp.ClientResponse | None = None
         try:
             async with self._heard_of_death(None):
                 response = await self._send(method, path, body, headers, idle_timeout)
+            self._check_let_in(response.status)
             yield response
-        except aiohttp.ConnectionTimeoutError:
-            raise Unavailable(f"The {self.name} cannot be reached.") from None
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise NotReached(f"The {self.name} is not running.") from None
         except aiohttp.ServerTimeoutError:
             raise DeadlineExceeded(f"The {self.name} sent nothing for {idle_timeout:g} s.") from None
         except aiohttp.ClientError:
@@ -164,30 +177,38 @@ class Upstream:
         while self._waiting:
             self._waiting.pop().reschedule(now)
 
+    def _check_let_in(self, status: int) -> None:
+        if status == _UNAUTHORIZED:
+            raise Unavailable(f"The {self.name} refuses the gateway's token (TANDEM_HOP__TOKEN).")
+
     async def _send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float
     ) -> aiohttp.ClientResponse:
-        assert self._pooled is not None
         assert self._fresh is not None
+        to = self._address
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=idle_timeout)
         options: dict[str, Any] = {"data": body, "headers": headers, "timeout": timeout, "allow_redirects": False}
-        try:
-            return await self._pooled.request(method, self._base + path, **options)
-        except _LOST:
-            await self.probe()
-        return await self._fresh.request(method, self._base + path, **options)
+        if to.secure:
+            options["server_hostname"] = to.name
+        if self._pooled is not None:
+            try:
+                return await self._pooled.request(method, to.base + path, **options)
+            except _LOST:
+                await self.probe()
+        return await self._fresh.request(method, to.base + path, **options)
 
     def _session(self, *, keep_alive: bool) -> aiohttp.ClientSession:
-        options: dict[str, object] = {"limit": 0}
+        options: dict[str, Any] = {"limit": 0}
         if keep_alive:
             options["keepalive_timeout"] = _KEEP_ALIVE_SECONDS
         else:
             options["force_close"] = True
-        connector: aiohttp.BaseConnector = (
-            aiohttp.UnixConnector(self._socket_path, **options)  # type: ignore[arg-type]
-            if self._socket_path
-            else aiohttp.TCPConnector(**options)  # type: ignore[arg-type]
-        )
+        path = self._address.socket_path
+        connector = aiohttp.UnixConnector(path, **options) if path else aiohttp.TCPConnector(**options)
         return aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**18
+            connector=connector,
+            headers=self._address.headers,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=2**18,
         )

@@ -66,10 +66,13 @@ class EngineFront:
             await send_json(send, 200, msgspec.json.encode(self._status()))
         elif path in ("/livez", "/healthz"):
             await send_bytes(send, 200, b"", ())
-        elif (app := self._host.app) is None:
-            await _send_error(send, self._unavailable())
         elif path == "/readyz":
-            await send_bytes(send, 200, b"", ())
+            if self._host.app is None:
+                await send_bytes(send, 503, b"", ((b"retry-after", b"%d" % _RETRY_STARTING),))
+            else:
+                await send_bytes(send, 200, b"", ())
+        elif (app := self._host.app) is None:
+            await send_error(send, self._unavailable())
         elif scope["method"] == "POST":
             self.active_requests += 1
             try:
@@ -114,10 +117,11 @@ async def _hand_over(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -
         if started:
             raise
         logger.exception("vLLM's app raised on %s", scope["path"])
-        await _send_error(send, InternalError("The language model failed on this request."))
+        await send_error(send, InternalError("The language model failed on this request."))
 
 
-async def _send_error(send: Send, error: ServingError) -> None:
+async def send_error(send: Send, error: ServingError) -> None:
+    """An error in OpenAI's shape."""
     kind = "server_error" if error.error_code >= 500 else "invalid_request_error"  # noqa: PLR2004 - HTTP's own
     body = {"error": {"message": error.message, "type": kind, "param": None, "code": error.kind}}
     headers = [(name.encode(), value.encode()) for name, value in error.headers().items()]

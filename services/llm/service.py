@@ -10,8 +10,9 @@ import bentoml
 from models.llm.contract import EngineConfigError
 from services import bentoml_patches
 from services.asgi import use_front
+from services.guard import check_hop, guarded
 from services.llm.device import Machine, gpu_memory, resolve_device, this_machine
-from services.llm.front import EngineFront
+from services.llm.front import EngineFront, send_error
 from services.llm.host import EngineThread
 from services.llm.vllm_engine import VLLMEngine
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
@@ -51,9 +52,16 @@ class LLM:
         settings = load_settings()
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._machine = this_machine()
+        self._hop = settings.hop
         self._host = EngineThread(
             VLLMEngine(settings.llm, self._machine, tracing=settings.tracing, debug=settings.log_level == "debug")
         )
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Runs once, before anything is served."""
+        check_hop("LLM", load_settings().hop)
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -67,7 +75,8 @@ class LLM:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:  # noqa: ARG002 - nothing is left to BentoML
         """The app that answers every request."""
-        return EngineFront(self._host, gpu_memory if self._machine.gpus else lambda: None)
+        front = EngineFront(self._host, gpu_memory if self._machine.gpus else lambda: None)
+        return guarded(front, "LLM", self._hop, send_error)
 
 
 use_front(LLM)

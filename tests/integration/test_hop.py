@@ -14,6 +14,7 @@ import pytest
 from services.classifier.engine_runner import EngineRunner, Executors
 from services.classifier.hop import HopApp
 from services.errors import ModelNotFound
+from services.gateway.address import Address
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.upstream import Upstream
 from tests.asgi import no_fallback
@@ -86,7 +87,7 @@ class Wired:
     def __init__(self, folder: Path, tracing: Tracing | None = None) -> None:
         self.paths = {"classifier": folder / "classifier", "llm": folder / "llm"}
         self.upstreams = {
-            name: Upstream(name, f"file://{path}", connect_timeout=0.3, probe_timeout=PROBE_TIMEOUT)
+            name: Upstream(name, Address.parse(f"file://{path}"), connect_timeout=0.3, probe_timeout=PROBE_TIMEOUT)
             for name, path in self.paths.items()
         }
         self.bundle = Bundle(

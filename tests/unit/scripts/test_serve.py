@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.serve import environment
+from scripts.serve import environment, home_of_role
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +27,16 @@ def test_the_environment_is_completed_and_the_callers_wins() -> None:
     assert "TANDEM_LLM__DEVICE" not in environment({}, "")
     assert environment({}, "", role="llm")["TANDEM_ROLE"] == "llm"
     assert "TANDEM_ROLE" not in environment({}, "")
+
+
+def test_roles_on_one_machine_share_models_and_nothing_else(tmp_path: Path) -> None:
+    model = tmp_path / "models" / "iris"
+    model.mkdir(parents=True)
+    homes = [home_of_role(tmp_path, role, port) for role, port in (("llm", 1), ("classifier", 2), ("classifier", 3))]
+    assert len(set(homes)) == 3
+    assert all((home / "models" / "iris").samefile(model) for home in homes)
+    assert home_of_role(tmp_path, "llm", 1) == homes[0]
+    assert (home_of_role(tmp_path / "new", "llm", 1) / "models").is_dir()
 
 
 class Trial:

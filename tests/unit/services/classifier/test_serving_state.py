@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import psutil
@@ -62,11 +63,11 @@ def test_one_holds_the_lock_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_run_has_a_folder_of_its_own_and_clears_away_those_that_are_over(tmp_path: Path) -> None:
-    over = tmp_path / "1-5"
+    over = tmp_path / f"{socket.gethostname()}-1-5"
     over.mkdir()
     state = ServingState.of_this_run(tmp_path)
     state.write(Wanted(1, {}))
     again = ServingState.of_this_run(tmp_path)
     assert again.read() == Wanted(1, {})
     assert [folder.name for folder in tmp_path.iterdir()] == [state.run]
-    assert state.run.startswith(f"{os.getppid()}-")
+    assert state.run.startswith(f"{socket.gethostname()}-{os.getppid()}-")

@@ -38,6 +38,9 @@ class FakeUpstream:
         self.calls: list[tuple[str, str, float]] = []
         self._answer = answer
 
+    def each(self) -> list[FakeUpstream]:
+        return [self]
+
     async def call(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str], timeout: float
     ) -> tuple[int, bytes]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bentoml.exceptions import BentoMLConfigException
 
-from services.gateway.binding import check_binding, host_of
+from services.gateway.binding import check_binding
 from services.gateway.control.keys_file import FileKeys
 from services.settings.control import KeysSettings, RedisSettings
 from services.settings.tree import Settings
@@ -25,20 +25,6 @@ def test_beyond_loopback_is_refused_with_what_to_do(host: str) -> None:
     with pytest.raises(BentoMLConfigException, match=f"listen on {host}.*TANDEM_AUTH=off"):
         check_binding(host, Settings())
     check_binding(host, Settings(auth="off"))
-
-
-@pytest.mark.parametrize(
-    ("own_url", "host"),
-    [
-        ("http://127.0.0.1:3000", "127.0.0.1"),
-        ("https://10.0.0.7:443", "10.0.0.7"),
-        ("http://localhost:3000", "0.0.0.0"),
-        ("http://::1:3000", "::1"),
-        (None, "127.0.0.1"),
-    ],
-)
-def test_grpc_listens_where_http_does(own_url: str | None, host: str) -> None:
-    assert host_of(own_url) == host
 
 
 async def test_keys_guard_every_address(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
 from services.gateway import hop
+from services.gateway.address import Address
 from services.gateway.upstream import Upstream
 from tests.http_server import Request, serving
 
@@ -34,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Upstream]:
-    upstream = Upstream("model", url, connect_timeout=CONNECT_TIMEOUT, probe_timeout=PROBE_TIMEOUT)
+    upstream = Upstream("model", Address.parse(url), connect_timeout=CONNECT_TIMEOUT, probe_timeout=PROBE_TIMEOUT)
     await upstream.open()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -393,17 +394,3 @@ async def test_answers_are_not_redirected(path: Path) -> None:
         async with upstream.stream("POST", "/task", idle_timeout=PATIENCE) as response:
             assert response.status == 307
         assert [request.path for request in server.requests] == ["/task"]
-
-
-@pytest.mark.parametrize(
-    ("url", "base", "socket_path"),
-    [
-        ("file:///tmp/a%20b.sock", "http://localhost", "/tmp/a b.sock"),
-        ("tcp://10.0.0.1:3001", "http://10.0.0.1:3001", None),
-        ("http://classifier:3000", "http://classifier:3000", None),
-        ("https://classifier", "https://classifier", None),
-    ],
-)
-def test_every_form_of_address(url: str, base: str, socket_path: str | None) -> None:
-    upstream = Upstream("model", url, connect_timeout=1, probe_timeout=1)
-    assert (upstream._base, upstream._socket_path) == (base, socket_path)

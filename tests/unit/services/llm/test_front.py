@@ -71,7 +71,7 @@ async def test_status_is_answered_in_every_state(state: Literal["starting", "rea
     }
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/metrics", "/health", "/nope", "/readyz"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/metrics", "/health", "/nope"])
 @pytest.mark.parametrize("state", ["starting", "failed"])
 async def test_nothing_else_is_served_before_the_engine_is_ready(
     state: Literal["starting", "failed"], path: str
@@ -99,8 +99,13 @@ async def test_liveness_does_not_depend_on_the_engine(state: Literal["starting",
         assert (await ask(front(FakeHost(state)), path)).status == 200
 
 
-async def test_readiness_of_a_ready_engine() -> None:
-    assert (await ask(front(FakeHost("ready", FakeApp())), "/readyz")).status == 200
+async def test_readiness_is_a_status_and_nothing_else() -> None:
+    client = await ask(front(FakeHost("ready", FakeApp())), "/readyz")
+    assert (client.status, client.pieces) == (200, [])
+    for state in ("starting", "failed"):
+        client = await ask(front(FakeHost(state)), "/readyz")
+        assert (client.status, client.pieces) == (503, [])
+        assert int(client.headers["retry-after"]) > 0
 
 
 async def test_a_stream_passes_untouched_and_is_counted_while_it_lasts() -> None:
