@@ -77,7 +77,7 @@ class Bundle:
             llm or self.llm,
             self.monitor,
             self.settings,
-            self.telemetry.batch,
+            self.telemetry.metrics,
         )
         native = NativeRoutes(self.dataplane, MAX_ROWS)
         self.app = create_app(self.dataplane, native, self.telemetry, MAX_BODY, fallback, control)
@@ -91,6 +91,7 @@ class Bundle:
 
     def counted(self, route: str, status: int) -> float:
         """Requests that telemetry has counted."""
+        self.telemetry.metrics.flush()
         labels = {"route": route, "status": str(status)}
         return self.registry.get_sample_value("tandem_requests_total", labels) or 0
 

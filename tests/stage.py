@@ -83,7 +83,9 @@ class Stage:
         )
         self.monitor = HealthMonitor(self.dependencies, 0.05)
         self.telemetry = Telemetry(access_log=False, registry=CollectorRegistry(), tracing=tracing)
-        self.dataplane = DataPlane(specs, self.classifier, self.llm, self.monitor, self.settings, self.telemetry.batch)
+        self.dataplane = DataPlane(
+            specs, self.classifier, self.llm, self.monitor, self.settings, self.telemetry.metrics
+        )
         native = NativeRoutes(self.dataplane, self.settings.gateway.max_rows)
         self.app = create_app(
             self.dataplane, native, self.telemetry, self.settings.gateway.max_body_bytes, _nothing_else, control

@@ -83,9 +83,9 @@ class Catalogue:
         except KeyError:
             raise not_served(name, version, spec.version) from None
 
-    def served(self) -> tuple[tuple[str, str], ...]:
-        """Name and version of everything that is served."""
-        return tuple(self._versions)
+    def served(self) -> tuple[ModelSpec, ...]:
+        """Every version that is served."""
+        return tuple(self._versions.values())
 
     def holds(self, name: str, version: str) -> bool:
         """Whether this version is served."""

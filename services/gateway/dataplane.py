@@ -6,15 +6,17 @@ Protocol adapters translate to and from these calls; backends carry them out. No
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.attribution import rank
 from services.classifier.routes import Change
-from services.errors import InternalError
+from services.errors import InternalError, ServingError
 from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.contract import Contract
@@ -23,9 +25,10 @@ from services.gateway.control.llm import GuardedLLM, before
 from services.gateway.control.work import current, seconds_left
 from services.gateway.explaining import Attributed, Explainer
 from services.gateway.stacking import row_count
+from services.gateway.watching import watch_batchers, watch_gates
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     import aiohttp
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from services.gateway.explaining import Explanation
     from services.gateway.health import Health, HealthMonitor
     from services.settings.tree import Settings
+    from services.telemetry.metrics import Metrics
     from services.tensors import Tensor, Tensors
 
 _CALLS_AT_ONCE = 16
@@ -60,21 +64,20 @@ class DataPlane:
         llm: LLMBackend,
         health: HealthMonitor,
         settings: Settings,
-        observe_batch: Callable[[str, int, float], None],
+        metrics: Metrics,
     ) -> None:
-        """Serve `specs` until the Classifier has said what it has; `observe_batch(model, rows, waited)` hears of every
-        batch.
-        """
+        """Serve `specs` until the Classifier has said what it has."""
         self.catalogue = Catalogue(specs, classifier)
         self._classifier = classifier
         workers = settings.gateway.workers
-        self._llm = GuardedLLM(llm, settings.admission, lambda: next(iter(self.llm_models()), ""), workers)
+        self._llm = GuardedLLM(llm, settings.admission, self.llm_models, metrics, workers)
         self._explainer = Explainer(self._llm, health)
         self._attributions = Gate(
             "attributions",
             requests=max(1, settings.admission.explain_in_flight // workers),
             queue=max(1, settings.admission.explain_queue // workers),
             patience=settings.admission.patience,
+            admitted=partial(metrics.admitted, "attributions"),
         )
         self._health = health
         self._timeout = settings.gateway.request_timeout
@@ -84,8 +87,10 @@ class DataPlane:
         self._limits = BatchLimits(
             settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
         )
-        self._observe = observe_batch
+        self._metrics = metrics
         self._lanes: dict[tuple[str, str], _Lane] = {}
+        watch_batchers(metrics, self._lanes, settings.batching.max_queued_rows)
+        watch_gates(metrics, {"llm": self._llm.gate, "attributions": self._attributions})
         self.catalogue.listen(self._sweep)
 
     @property
@@ -206,7 +211,13 @@ class DataPlane:
     async def _change(self, change: Change) -> None:
         """The one way in which what is served changes on request."""
         self._health.require("classifier")
-        self.catalogue.apply(await self._classifier.change(change))
+        kind = "load" if change.load else "unload"
+        try:
+            self.catalogue.apply(await self._classifier.change(change))
+        except ServingError:
+            self._metrics.model_change(kind, "failed")
+            raise
+        self._metrics.model_change(kind, "ok")
         if self._shares_port:  # the caller's next request may reach another process
             await asyncio.sleep(SETTLE_SECONDS)
 
@@ -222,9 +233,7 @@ class DataPlane:
     def _lane(self, spec: ModelSpec) -> _Lane:
         lane = self._lanes.get((spec.name, spec.version))
         if lane is None:
-            lane = self._lanes[spec.name, spec.version] = _Lane(
-                Contract(spec, self._max_rows), self._batcher(spec, self._observe)
-            )
+            lane = self._lanes[spec.name, spec.version] = _Lane(Contract(spec, self._max_rows), self._batcher(spec))
         return lane
 
     def _sweep(self) -> None:
@@ -234,16 +243,22 @@ class DataPlane:
             if not busy and not self.catalogue.holds(*key):
                 del self._lanes[key]
 
-    def _batcher(self, spec: ModelSpec, observe: Callable[[str, int, float], None]) -> Batcher[Any, Any]:
+    def _batcher(self, spec: ModelSpec) -> Batcher[Any, Any]:
         """Payloads of a classifier are rows, as `ClassifierBackend.predict` takes them; else inputs by name.
 
         Where these have no rows to join, each payload counts as one row and is a batch of its own.
         """
         limits = self._limits if spec.batches else replace(self._limits, max_rows=1, max_in_flight=_CALLS_AT_ONCE)
         call = self._classifier.predict if spec.is_classifier else self._classifier.infer
-        return Batcher(
-            lambda payloads: call(spec, payloads), limits, lambda rows, waited: observe(spec.name, rows, waited)
-        )
+
+        async def timed(payloads: Sequence[Any]) -> Sequence[Any]:
+            began = time.perf_counter()
+            try:
+                return await call(spec, payloads)
+            finally:
+                self._metrics.batch_done(spec.name, time.perf_counter() - began)
+
+        return Batcher(timed, limits, partial(self._metrics.batch, spec.name))
 
     async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:
         batcher = self._lane(spec).batcher

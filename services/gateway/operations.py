@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.telemetry.exposition import Facts
+
 if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
     from services.gateway.exchange import Exchange
@@ -55,6 +57,17 @@ class OperationsRoutes:
 
     async def metrics(self, exchange: Exchange) -> None:
         """`/metrics`: Prometheus' text format."""
-        served = self._dataplane.catalogue.served()
-        text = await asyncio.to_thread(self._telemetry.exposition, served)
+        self._telemetry.flush()
+        text = await asyncio.to_thread(self._telemetry.exposition, self._facts())
         await exchange.whole(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+
+    def _facts(self) -> Facts:
+        """How things are, as of the last look at each dependency: nobody is asked now, and so nobody is waited for."""
+        dataplane = self._dataplane
+        seen = {name: dataplane.seen(name) for name in ("classifier", "llm")}
+        classical = tuple((spec.name, spec.version, spec.framework) for spec in dataplane.catalogue.served())
+        return Facts(
+            models=(*classical, *((model, "", "vllm") for model in dataplane.llm_models())),
+            dependencies={name: health.state for name, health in seen.items()},
+            gpus=tuple(seen["llm"].detail.get("gpu_memory") or ()),
+        )

@@ -84,9 +84,9 @@ class Gateway:
             RemoteLLM(self._upstreams["llm"], settings.gateway.llm_idle_timeout),
             self._monitor,
             settings,
-            self._telemetry.batch,
+            self._telemetry.metrics,
         )
-        self._control = create_control(settings)
+        self._control = create_control(settings, self._telemetry.metrics)
         self._native = NativeRoutes(self._dataplane, settings.gateway.max_rows)
         self._grpc = GrpcServer(self._dataplane, self._telemetry, settings.gateway, self._control)
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,6 +1,6 @@
-"""Metrics, defined here once.
+"""What one gateway process counts and times, under the names of `definitions.py`.
 
-Names follow Prometheus' conventions; label values are bounded: routes are templates, models are those that are served.
+Label values are bounded: routes are templates, models those that are served, reasons the kinds of our errors.
 """
 
 from __future__ import annotations
@@ -8,25 +8,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import psutil
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-    values,
-)
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import values
+
+from services.telemetry import definitions
+from services.telemetry.generation import Generation, GenerationInstruments
+from services.telemetry.instruments import Count, Counter, Gauge, Histogram, Spread, flush_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-_LATENCY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    from prometheus_client import CollectorRegistry
 
 
 def count_in_this_process() -> None:
@@ -38,90 +29,100 @@ def count_in_this_process() -> None:
 
 
 class Metrics:
-    """Counts and times of one gateway process."""
+    """Counts and times of one gateway process. They reach `registry` at each `flush`."""
 
-    def __init__(self, registry: CollectorRegistry, shared_folder: Path | None) -> None:
-        """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
-        self._registry = registry
-        self._folder = shared_folder
-        self._requests = Counter("tandem_requests", "Requests answered.", ["route", "status"], registry=registry)
-        self._latency = Histogram(
-            "tandem_request_duration_seconds", "Time to answer.", ["route"], buckets=_LATENCY_BUCKETS, registry=registry
-        )
-        self._in_flight = Gauge(
-            "tandem_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum", registry=registry
-        )
-        self._batch_rows = Histogram(
-            "tandem_batch_rows", "Rows in a batch.", ["model"], buckets=_ROWS_BUCKETS, registry=registry
-        )
-        self._batch_wait = Histogram(
-            "tandem_batch_wait_seconds",
-            "Time the oldest row of a batch waited.",
-            ["model"],
-            buckets=_LATENCY_BUCKETS,
-            registry=registry,
-        )
-        self._log_lines_dropped = Counter(
-            "tandem_log_lines_dropped", "Access log lines that could not be written.", registry=registry
-        )
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(definitions.REQUESTS, registry)
+        self._latency = Histogram(definitions.REQUEST_DURATION, registry)
+        self._errors = Counter(definitions.REQUEST_ERRORS, registry)
+        self._batch_rows = Histogram(definitions.BATCH_ROWS, registry)
+        self._batch_wait = Histogram(definitions.BATCH_WAIT, registry)
+        self._batch_duration = Histogram(definitions.BATCH_DURATION, registry)
+        self._admission_wait = Histogram(definitions.ADMISSION_WAIT, registry)
+        self._limiter = Counter(definitions.LIMITER_DECISIONS, registry)
+        self._changes = Counter(definitions.MODEL_CHANGES, registry)
+        self._log_lines_dropped = Counter(definitions.LOG_LINES_DROPPED, registry)
         self._dropped = 0
-        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._generations = GenerationInstruments(registry)
+        self._gauges = {one.name: Gauge(one, registry) for one in _WATCHED}
+        self._all: tuple[Counter | Histogram | Gauge, ...] = (
+            self._requests,
+            self._latency,
+            self._errors,
+            self._batch_rows,
+            self._batch_wait,
+            self._batch_duration,
+            self._admission_wait,
+            self._limiter,
+            self._changes,
+            self._log_lines_dropped,
+            *self._generations.all,
+            *self._gauges.values(),
+        )
+        self._by_route: dict[tuple[str, int], tuple[Count, Spread]] = {}
+        self._by_model: dict[str, tuple[Spread, Spread]] = {}
 
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Note a request that has been answered."""
+    def request(self, route: str, status: int, seconds: float, error: str = "") -> None:
+        """Note a request that has been answered; `error` is the kind of what it was refused with, or failed for."""
         known = self._by_route.get((route, status))
         if known is None:
-            known = (self._requests.labels(route, str(status)), self._latency.labels(route))
-            self._by_route[(route, status)] = known
-        known[0].inc()
+            known = (self._requests.at(route, str(status)), self._latency.at(route))
+            self._by_route[route, status] = known
+        known[0].pending += 1
         known[1].observe(seconds)
-
-    def in_flight(self, active: int) -> None:
-        """Say how many requests are being answered."""
-        self._in_flight.set(active)
+        if error:
+            self._errors.at(route, error).pending += 1
 
     def log_lines_dropped(self, so_far: int) -> None:
         """Say how many log lines were lost since the start."""
-        if so_far > self._dropped:
-            self._log_lines_dropped.inc(so_far - self._dropped)
-            self._dropped = so_far
+        self._log_lines_dropped.at().pending += so_far - self._dropped
+        self._dropped = so_far
 
     def batch(self, model: str, rows: int, waited: float) -> None:
-        """Note a batch that leaves for `model`."""
-        self._batch_rows.labels(model).observe(rows)
-        self._batch_wait.labels(model).observe(waited)
+        """Note a batch that leaves for `model`, whose oldest row waited so many seconds."""
+        known = self._by_model.get(model)
+        if known is None:
+            known = self._by_model[model] = (self._batch_rows.at(model), self._batch_wait.at(model))
+        known[0].observe(rows)
+        known[1].observe(waited)
 
-    def exposition(self, served: Iterable[tuple[str, str]] = ()) -> bytes:
-        """All metrics in Prometheus' text format, of every process that shares BentoML's metrics folder.
+    def batch_done(self, model: str, seconds: float) -> None:
+        """Note that a batch has come back, so many seconds after it left."""
+        self._batch_duration.at(model).observe(seconds)
 
-        `served` is name and version of the models that are served, which need no counting.
-        """
-        shared = self._registry
-        if self._folder is not None:
-            _forget_the_dead(self._folder)
-            shared = CollectorRegistry()
-            multiprocess.MultiProcessCollector(shared, str(self._folder))  # type: ignore[no-untyped-call]
-        models = CollectorRegistry()
-        models.register(_Served(served))
-        return generate_latest(shared) + generate_latest(models)
+    def admitted(self, backend: str, waited: float) -> None:
+        """Note a request that was let in to `backend` after so many seconds."""
+        self._admission_wait.at(backend).observe(waited)
+
+    def limited(self, decision: str, scope: str = "", limit: str = "") -> None:
+        """Note what was decided about a charge; a refusal with whose limit it met, and which."""
+        self._limiter.at(decision, scope, limit).pending += 1
+
+    def model_change(self, change: str, outcome: str) -> None:
+        """Note that a model was loaded or unloaded, or that this failed."""
+        self._changes.at(change, outcome).pending += 1
+
+    def generation(self, operation: str, model: str) -> Generation:
+        """One request to the language model that begins now."""
+        return Generation(self._generations, operation, model)
+
+    def watch(self, gauge: definitions.Definition, source: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
+        """Ask `source` at each flush for the values of `gauge`, by label values."""
+        self._gauges[gauge.name].watch(source)
+
+    def flush(self) -> None:
+        """Bring what Prometheus sees up to date. In the thread that counts."""
+        flush_all(self._all)
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """Drop the gauges of processes that are gone: a killed engine would run its last requests for ever."""
-    for file in folder.glob("gauge_*_*.db"):
-        pid = file.stem.rpartition("_")[2]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            file.unlink(missing_ok=True)
-
-
-class _Served(Collector):
-    """The models that are served, as a metric that forgets those that no longer are."""
-
-    def __init__(self, served: Iterable[tuple[str, str]]) -> None:
-        self._served = tuple(served)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily("tandem_model_served", "1 for each version served.", labels=["model", "version"])
-        for model in self._served:
-            family.add_metric(model, 1)
-        yield family
+_WATCHED = (
+    definitions.REQUESTS_IN_FLIGHT,
+    definitions.BATCHES_IN_FLIGHT,
+    definitions.BATCH_QUEUE_ROWS,
+    definitions.BATCH_QUEUE_LIMIT,
+    definitions.ADMISSION_QUEUE,
+    definitions.ADMISSION_QUEUE_LIMIT,
+    definitions.ADMISSION_IN_FLIGHT,
+    definitions.ADMISSION_TOKENS,
+    definitions.LIMITER_UP,
+)

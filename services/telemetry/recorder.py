@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from services.settings.telemetry import LogsSettings
+from services.telemetry import definitions
 from services.telemetry.access_log import AccessLine, AccessLog, work_for
+from services.telemetry.exposition import Facts, FactsCollector, exposition
 from services.telemetry.metrics import Metrics
+from services.telemetry.processes import ProcessesCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from services.telemetry.tracing import Headers, Tracing
@@ -31,11 +33,13 @@ class Telemetry:
         shared_folder: Path | None = None,
     ) -> None:
         """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
-        self._metrics = Metrics(registry, shared_folder)
+        self._registry = registry
+        self._folder = shared_folder
+        self.metrics = Metrics(registry)
+        self.metrics.watch(definitions.REQUESTS_IN_FLIGHT, lambda: {(): self.active})
         self._tracing = tracing
         self._log = AccessLog(logs or LogsSettings()) if access_log else None
         self.active = 0
-        self.batch = self._metrics.batch
 
     def begin(self, line: AccessLine, headers: Headers = ()) -> float:
         """Note that the request of `line` has come in; returns the time to hand to `end`."""
@@ -49,7 +53,7 @@ class Telemetry:
         """Note that a request has been answered."""
         self.active -= 1
         seconds = time.perf_counter() - began
-        self._metrics.request(line.route, line.status, seconds)
+        self.metrics.request(line.route, line.status, seconds, line.error)
         if self._tracing is not None:
             self._tracing.end(line)
         if self._log is not None:
@@ -57,20 +61,20 @@ class Telemetry:
             self._log.add(line)
 
     def flush(self) -> None:
-        """Write the log lines gathered since the last call, and bring gauges up to date."""
+        """Write the log lines gathered since the last call, and bring the metrics up to date."""
         if self._log is not None:
             self._log.writer.flush()
-            self._metrics.log_lines_dropped(self._log.writer.dropped)
-        self._metrics.in_flight(self.active)
+            self.metrics.log_lines_dropped(self._log.writer.dropped)
+        self.metrics.flush()
 
     def close(self) -> None:
         """Write and send what is left; waits for it, for two seconds at most each."""
+        self.flush()
         if self._log is not None:
             self._log.writer.close()
         if self._tracing is not None:
             self._tracing.close()
 
-    def exposition(self, served: Iterable[tuple[str, str]] = ()) -> bytes:
-        """All metrics in Prometheus' text format; `served` is name and version of the models that are served."""
-        self._metrics.in_flight(self.active)
-        return self._metrics.exposition(served)
+    def exposition(self, facts: Facts) -> bytes:
+        """All metrics in Prometheus' text format, as of the last flush; takes milliseconds, so use a thread."""
+        return exposition(self._registry, self._folder, FactsCollector(facts), ProcessesCollector())

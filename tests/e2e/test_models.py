@@ -117,10 +117,10 @@ def test_all_views_of_what_is_served_agree(own_server: Server, own_home: Path) -
     assert [one["version"] for one in index if one["state"] == "READY"] == [newest.version]
     assert len(index) > 1
     assert own_server.get_json("/health")["classifier"]["models"] == {"toy": newest.version}
-    served = f'tandem_model_served{{model="toy",version="{newest.version}"}} 1.0'
+    served = f'tandem_model_info{{framework="{newest.framework}",model="toy",version="{newest.version}"}} 1.0'
     metrics = own_server.http.get("/metrics").text
     assert served in metrics
-    assert metrics.count("tandem_model_served{") == 1
+    assert metrics.count('model="toy",version="') == 1
 
 
 def test_a_broken_version_changes_nothing_and_says_why(own_server: Server, own_home: Path) -> None:

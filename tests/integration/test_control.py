@@ -324,11 +324,12 @@ async def test_usage_of_a_stream_is_asked_for_and_hidden_from_who_did_not(tmp_pa
         assert b'"total_tokens":77' in answer.content
 
 
-async def test_request_passes_byte_for_byte_where_nobody_counts_tokens(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path, caller={"requests_per_minute": 1000})
+@pytest.mark.parametrize("stream", ['"stream": false', '"stream": true, "stream_options": {"include_usage": true}'])
+async def test_request_that_gets_its_usage_passes_byte_for_byte(tmp_path: Path, stream: str) -> None:
+    control, store = control_over(tmp_path, caller={"tokens_per_minute": 1_000_000})
     secret = await make_key(store, "talker")
     bundle = Bundle(control=control)
-    body = b'{ "stream": true, "model": "%s", "temperature": 0.70 }' % LLM_NAME.encode()
+    body = f'{{ {stream}, "model": "{LLM_NAME}", "temperature": 0.70 }}'.encode()
     async with asking(control, bundle) as client:
         await client.post(OPENAI, content=body, headers=bearer(secret))
     assert bundle.llm.asked[-1].body == body

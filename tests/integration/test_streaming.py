@@ -33,15 +33,16 @@ async def ask(bundle: Bundle, client: Client, path: str = CHAT) -> None:
     await client.ask(bundle.app, "POST", path)
 
 
-async def test_events_arrive_piece_by_piece_and_byte_for_byte() -> None:
+async def test_events_arrive_whole_and_byte_for_byte() -> None:
     whole = b"".join(chat_events("gr\u00fcn", "\U0001f33b", "caf\u00e9")).decode().encode()
     raw = json.dumps("gr\u00fcn \U0001f33b", ensure_ascii=False).encode()
-    pieces = [whole[:7], whole[7:8], whole[8:], *(raw[at : at + 1] for at in range(len(raw))), b"data: [DONE]\n\n"]
+    parts = [raw[at : at + 1] for at in range(len(raw))]
+    pieces = [whole[:7], whole[7:8], whole[8:], b"data: ", *parts, b"\n\n", b"data: [DONE]\n\n"]
     bundle = Bundle()
     bundle.llm.answer = events(*pieces)
     client = Client(BODY)
     await ask(bundle, client)
-    assert client.pieces == pieces
+    assert client.pieces == [whole, b"data: " + raw + b"\n\n", b"data: [DONE]\n\n"]
     assert client.status == 200
     assert client.headers["content-type"] == "text/event-stream"
     assert client.headers["cache-control"] == "no-store"

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.gateway.request_ids",
         "services.gateway.catalogue",
         "services.gateway.agreement",
+        "services.gateway.watching",
     ),
     ("services.gateway.upstream", "services.gateway.health"),
     ("services.gateway.replicas",),

@@ -9,23 +9,36 @@ from typing import TYPE_CHECKING
 from services.errors import Overloaded
 from services.gateway.control.fairness import OVERCOMMIT, FairQueue
 from services.gateway.control.work import current, seconds_left
+from services.telemetry.access_log import current_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Gate:
     """Lets in so many requests and tokens at once; the others wait, so many of them and for so long, in fair turns."""
 
     def __init__(
-        self, name: str, *, requests: int, queue: int, patience: float, tokens: int | None = None, quantum: int = 1
+        self,
+        name: str,
+        *,
+        requests: int,
+        queue: int,
+        patience: float,
+        admitted: Callable[[float], None],
+        tokens: int | None = None,
+        quantum: int = 1,
     ) -> None:
-        """`patience` is the longest wait in seconds; `quantum` is what one caller may take in its turn, in tokens."""
+        """`patience` is the longest wait in seconds; `quantum` is what one caller may take in its turn, in tokens.
+
+        `admitted` hears of each request that is let in, with the seconds that it waited.
+        """
         self._name = name
         self._requests = requests
         self._tokens = tokens
-        self._queue_limit = queue
+        self.queue_limit = queue
         self._patience = patience
+        self._admitted = admitted
         self._waiting: FairQueue[tuple[int, asyncio.Future[None]]] = FairQueue(quantum)
         self.in_flight = 0
         self.tokens_in_flight = 0
@@ -39,9 +52,15 @@ class Gate:
         weight = max(1, weight)
         seconds = seconds_left(self._patience)
         if self._waiting or not self._fits(weight):
+            clock = asyncio.get_running_loop().time
+            began = clock()
             await self._wait(weight, seconds)
+            waited = clock() - began
+            current_line().queue_seconds += waited
+            self._admitted(waited)
         else:
             self._take(weight)
+            self._admitted(0.0)
         try:
             yield
         finally:
@@ -51,7 +70,7 @@ class Gate:
 
     async def _wait(self, weight: int, seconds: float) -> None:
         caller = current().caller
-        room = self._queue_limit - self.queued
+        room = self.queue_limit - self.queued
         if room <= 0:
             raise Overloaded(f"{self.queued} requests already wait for the {self._name}. Try again shortly.")
         if caller and self._waiting.count(caller) >= OVERCOMMIT * room:

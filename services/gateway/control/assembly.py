@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from services.gateway.control.ledger import Ledger
     from services.settings.control import RedisSettings
     from services.settings.tree import Settings
+    from services.telemetry.metrics import Metrics
 
 
-def create_control(settings: Settings, *, required: bool = False) -> Control:
+def create_control(settings: Settings, metrics: Metrics, *, required: bool = False) -> Control:
     """The control path that `settings` describe. `required` says that a key is needed although there may be none yet."""
     identity = None
     if settings.auth == "keys":
         identity = Identity(key_store(settings), required=required or settings.redis.url is not None)
-    return Control(identity, Limits(settings.limits, _ledger(settings)), settings.keys.poll_interval)
+    return Control(identity, Limits(settings.limits, _ledger(settings), metrics), settings.keys.poll_interval)
 
 
 def key_store(settings: Settings) -> KeyStore:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import LimitExceeded, Unavailable
 from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
+from services.telemetry.definitions import LIMITER_UP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
     from services.settings.control import LimitsSettings, RatesSettings
+    from services.telemetry.metrics import Metrics
 
 logger = logging.getLogger("tandem.gateway")
 
@@ -38,8 +40,10 @@ class Entry:
 class Limits:
     """Charges requests to the buckets of their callers and models, in one ledger."""
 
-    def __init__(self, settings: LimitsSettings, ledger: Ledger) -> None:
+    def __init__(self, settings: LimitsSettings, ledger: Ledger, metrics: Metrics) -> None:
         self.ledger = ledger
+        self._metrics = metrics
+        metrics.watch(LIMITER_UP, lambda: {(): float(not self._down)})
         self._settings = settings
         self._fails_open = settings.on_store_failure == "fail_open"
         self._down = False
@@ -86,15 +90,18 @@ class Limits:
         try:
             reserved = await self.ledger.reserve(charges)
         except Refused as refused:
+            self._metrics.limited("refused", refused.standing.bucket.kind, refused.what)
             raise _exceeded(refused) from None
         except LedgerDown as error:
             self._say_down(error)
+            self._metrics.limited("unchecked" if self._fails_open else "unavailable")
             if self._fails_open:
                 return None
             raise Unavailable("Limits cannot be checked right now.") from None
         if self._down:
             self._down = False
             logger.warning("Limits are checked again.")
+        self._metrics.limited("allowed")
         return reserved
 
     def _say_down(self, error: LedgerDown) -> None:

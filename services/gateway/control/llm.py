@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from services.errors import DeadlineExceeded
+from services.errors import DeadlineExceeded, ServingError
 from services.gateway.control.admission import Gate
-from services.gateway.control.metering import MeteredResponse
-from services.gateway.control.tokens import NOTHING, Ask, read_ask, used_tokens, with_usage
+from services.gateway.control.metering import Meter, MeteredResponse
+from services.gateway.control.tokens import NOTHING, Ask, read_ask, with_usage
 from services.gateway.control.work import current
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     import aiohttp
 
     from services.gateway.backends import LLMBackend
+    from services.gateway.control.work import Work
     from services.settings.control import AdmissionSettings
+    from services.telemetry.metrics import Metrics
 
-_GENERATES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+_OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/responses": "chat",
+    "/v1/embeddings": "embeddings",
+}
+"""What takes tokens, by the name of OpenTelemetry's conventions."""
 _EMBEDS = frozenset({"/v1/embeddings"})
 _ASKS_FOR_USAGE = frozenset({"/v1/chat/completions", "/v1/completions"})
 """Paths whose streams say what they used only when asked."""
@@ -33,12 +42,20 @@ class GuardedLLM:
     """An `LLMBackend` before another one."""
 
     def __init__(
-        self, llm: LLMBackend, settings: AdmissionSettings, default_model: Callable[[], str], workers: int = 1
+        self,
+        llm: LLMBackend,
+        settings: AdmissionSettings,
+        models: Callable[[], Sequence[str]],
+        metrics: Metrics,
+        workers: int = 1,
     ) -> None:
-        """`default_model()` is what a request means that names none; the settings' bounds are for `workers` together."""
+        """`models()` is what is served, first of all what a request means that names none; the settings' bounds are for
+        `workers` together.
+        """
         self._llm = llm
         self._settings = settings
-        self._default_model = default_model
+        self._models = models
+        self._metrics = metrics
         self.gate = Gate(
             "language model",
             requests=max(1, settings.llm_in_flight // workers),
@@ -46,6 +63,7 @@ class GuardedLLM:
             queue=max(1, settings.llm_queue // workers),
             patience=settings.patience,
             quantum=_TURN_TOKENS,
+            admitted=partial(metrics.admitted, "llm"),
         )
 
     @asynccontextmanager
@@ -54,18 +72,19 @@ class GuardedLLM:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         ask = await self._let_in(method, path, body)
         work = current()
-        hides = False
-        if work.metered and ask.streams and path in _ASKS_FOR_USAGE:
+        asks_for_usage = ask.streams and not ask.reports_usage and path in _ASKS_FOR_USAGE
+        if asks_for_usage:
             body = with_usage(body)
-            hides = not ask.reports_usage
         async with AsyncExitStack() as stack:
+            meter = None
             if ask.tokens:
+                meter = stack.enter_context(self._metered(path, ask, work))
                 await stack.enter_async_context(self.gate.enter(ask.tokens))
             async with before(work.deadline):
                 response = await stack.enter_async_context(self._llm.stream(method, path, body, headers))
             passed: Any = response
-            if work.metered and ask.tokens:
-                passed = MeteredResponse(response, work, hide=hides, prompt=ask.prompt)
+            if meter is not None:
+                passed = MeteredResponse(response, meter, hide=asks_for_usage)
             if work.deadline is not None:
                 passed = _TimedResponse(passed, work.deadline)
             yield cast("aiohttp.ClientResponse", passed)
@@ -74,13 +93,32 @@ class GuardedLLM:
         ask = await self._let_in(method, path, body)
         work = current()
         async with AsyncExitStack() as stack:
+            meter = None
             if ask.tokens:
+                meter = stack.enter_context(self._metered(path, ask, work))
                 await stack.enter_async_context(self.gate.enter(ask.tokens))
             async with before(work.deadline):
                 status, answer = await self._llm.call(method, path, body)
-        if work.metered and ask.tokens:
-            work.used((used_tokens(answer) or 0) if status == 200 else 0)  # noqa: PLR2004
+            if meter is not None:
+                meter.answered(status, answer)
         return status, answer
+
+    @contextmanager
+    def _metered(self, path: str, ask: Ask, work: Work) -> Iterator[Meter]:
+        """Takes the time of one request, from here to its end however it ends."""
+        served = self._models()
+        model = ask.model or next(iter(served), "")
+        generation = self._metrics.generation(_OPERATIONS[path], model if model in served else "unknown")
+        try:
+            yield Meter(work, generation, ask.prompt)
+        except ServingError as error:
+            generation.error = generation.error or error.kind
+            raise
+        finally:
+            over = work.deadline is not None and work.deadline <= asyncio.get_running_loop().time()
+            if over and not generation.complete:
+                generation.error = generation.error or DeadlineExceeded.kind
+            generation.end()
 
     async def _let_in(self, method: str, path: str, body: bytes) -> Ask:
         if method != "POST":
@@ -88,11 +126,11 @@ class GuardedLLM:
         ask = read_ask(body, self._settings)
         if path in _EMBEDS:
             ask = msgspec.structs.replace(ask, answer=0)
-        elif path not in _GENERATES:
+        elif path not in _OPERATIONS:
             ask = msgspec.structs.replace(ask, prompt=0, answer=0)
         work = current()
         if work.caller:
-            await work.use(ask.model or self._default_model(), ask)
+            await work.use(ask.model or next(iter(self._models()), ""), ask)
         return ask
 
 

@@ -1,4 +1,4 @@
-"""Counts the tokens of the language model's answer while it passes through.
+"""Counts the tokens of the language model's answer, and takes its time, while it passes through.
 
 A streamed answer says what it used only when its request asked for that. Tandem asks on the client's behalf, and takes the one
 event that comes for it out again, so that the client sees the stream that it asked for.
@@ -6,10 +6,12 @@ event that comes for it out again, so that the client sees the stream that it as
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.control.tokens import used_tokens
+from services.errors import ServingError, Unavailable
+from services.gateway.control.tokens import read_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,32 +19,92 @@ if TYPE_CHECKING:
     import aiohttp
 
     from services.gateway.control.work import Work
+    from services.telemetry.generation import Generation
 
 _END = b"\n\n"
 _DATA = b"data:"
 _SAYS_USAGE = b'"usage"'
+_DONE = b"data: [DONE]"
 _NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _EVENT_STREAM = "text/event-stream"
+_OK = 200
+
+
+class Meter:
+    """Tells what is counted to whoever limits the caller, and to the metrics."""
+
+    def __init__(self, work: Work, generation: Generation, prompt: int) -> None:
+        """`prompt` is the prompt's estimated length in tokens: what a stream that is cut has cost at least."""
+        self._work = work
+        self._generation = generation
+        self._tokens = prompt
+        self._told = False
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Note a whole answer."""
+        usage = read_usage(body) if status == _OK else None
+        self._work.used(usage.total if usage else 0)
+        if usage:
+            self._generation.used(usage.prompt, usage.answer)
+        self.ended(status)
+
+    def ended(self, status: int) -> None:
+        """Note that the answer came to its end."""
+        self._generation.complete = True
+        if status != _OK:
+            self._generation.error = str(status)
+
+    def failed(self, error: BaseException) -> None:
+        """Note what the answer broke off with."""
+        if not isinstance(error, (GeneratorExit, asyncio.CancelledError)):
+            self._generation.error = error.kind if isinstance(error, ServingError) else Unavailable.kind
+
+    def piece(self, events: list[bytes]) -> None:
+        """Note that these events of a stream have arrived together."""
+        if any(_says_something(event) for event in events):
+            self._generation.piece()
+
+    def usage_of(self, event: bytes) -> bool:
+        """Count `event`; whether it says what was used. Until one does, each counts as a token."""
+        if _SAYS_USAGE in event:
+            line = next((line for line in event.split(b"\n") if line.startswith(_DATA)), _DATA)
+            usage = read_usage(line[len(_DATA) :].strip())
+            if usage is not None:
+                self._work.used(usage.total)
+                self._generation.used(usage.prompt, usage.answer)
+                self._told = True
+                return True
+        if not self._told:
+            self._tokens += 1
+            self._work.used(self._tokens)
+        return False
+
+
+def _says_something(event: bytes) -> bool:
+    """Whether an event carries a part of the answer: what opens and ends a stream does not."""
+    if event.startswith(b"event:"):  # OpenAI's responses name their events
+        return b".delta" in event[: event.find(b"\n")]
+    return not event.startswith(_DONE) and not (_SAYS_USAGE in event and _NO_CHOICE.search(event))
 
 
 class MeteredResponse:
-    """As much of aiohttp's response as protocol adapters use, telling `work` the tokens that it used."""
+    """As much of aiohttp's response as protocol adapters use."""
 
-    def __init__(self, response: aiohttp.ClientResponse, work: Work, *, hide: bool, prompt: int) -> None:
-        """`hide` says that the client did not ask for the usage; `prompt` is its prompt's estimated length in tokens."""
+    def __init__(self, response: aiohttp.ClientResponse, meter: Meter, *, hide: bool) -> None:
+        """`hide` says that the client did not ask for the usage."""
         self._response = response
-        self._work = work
+        self._meter = meter
         self.status = response.status
         self.headers = response.headers
         streams = response.headers.get("content-type", "").startswith(_EVENT_STREAM)
-        self.content: Any = MeteredContent(response.content, work, hide=hide, prompt=prompt) if streams else self
-        if response.status != 200:  # noqa: PLR2004
-            work.used(0)
+        self.content: Any = MeteredContent(response.content, meter, hide=hide) if streams else self
+        if response.status != _OK:
+            meter.answered(response.status, b"")
 
     async def read(self) -> bytes:
         """The whole body."""
         body = await self._response.read()
-        self._work.used((used_tokens(body) or 0) if self.status == 200 else 0)  # noqa: PLR2004
+        self._meter.answered(self.status, body)
         return body
 
     async def iter_any(self) -> AsyncIterator[bytes]:
@@ -55,25 +117,29 @@ class MeteredResponse:
 
 
 class MeteredContent:
-    """The events of a stream, in whole events. Until the usage has come, each counts as a token: what a stream that is cut
-    has cost.
-    """
+    """The events of a stream, whole, as soon as they are."""
 
-    def __init__(self, content: Any, work: Work, *, hide: bool, prompt: int) -> None:
+    def __init__(self, content: Any, meter: Meter, *, hide: bool) -> None:
         self._content = content
-        self._work = work
+        self._meter = meter
         self._hide = hide
-        self._tokens = prompt
-        self._told = False
 
     async def iter_any(self) -> AsyncIterator[bytes]:
-        """Whole events, as soon as they are complete."""
+        """Whole events; at the end, also what is left of one that was cut."""
         rest = b""
-        async for piece in self._content.iter_any():
-            *events, rest = (rest + piece).split(_END)
-            passing = [event for event in events if self._passes(event)]
-            if passing:
-                yield _END.join(passing) + _END
+        try:
+            async for piece in self._content.iter_any():
+                *events, rest = (rest + piece).split(_END)
+                self._meter.piece(events)
+                passing = [event for event in events if self._passes(event)]
+                if passing:
+                    yield _END.join(passing) + _END
+        except Exception as error:
+            self._meter.failed(error)
+            if rest:
+                yield rest
+            raise
+        self._meter.ended(_OK)
         if rest:
             yield rest
 
@@ -84,14 +150,4 @@ class MeteredContent:
 
     def _passes(self, event: bytes) -> bool:
         """Count `event`; whether the client gets it."""
-        if _SAYS_USAGE in event:
-            line = next((line for line in event.split(b"\n") if line.startswith(_DATA)), _DATA)
-            used = used_tokens(line[len(_DATA) :].strip())
-            if used is not None:
-                self._work.used(used)
-                self._told = True
-                return not (self._hide and _NO_CHOICE.search(event))
-        if not self._told:
-            self._tokens += 1
-            self._work.used(self._tokens)
-        return True
+        return not (self._meter.usage_of(event) and self._hide and _NO_CHOICE.search(event))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -124,6 +124,14 @@ def _prompts(prompt: msgspec.Raw) -> int:
     return 1 if single else max(1, len(listed))
 
 
+class Usage(NamedTuple):
+    """Tokens that an answer has used."""
+
+    prompt: int
+    answer: int
+    total: int
+
+
 class _Usage(msgspec.Struct):
     total_tokens: int | None = None
     prompt_tokens: int = 0
@@ -144,8 +152,8 @@ class _WithUsage(msgspec.Struct):
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
-def used_tokens(answer: bytes) -> int | None:
-    """The tokens that an answer, or one event of a stream, says were used in all; None when it does not say."""
+def read_usage(answer: bytes) -> Usage | None:
+    """The tokens that an answer, or one event of a stream, says were used; None when it does not say."""
     try:
         decoded = _decode_answer(answer)
     except _UNREADABLE:
@@ -153,18 +161,23 @@ def used_tokens(answer: bytes) -> int | None:
     usage = decoded.usage or (decoded.response.usage if decoded.response else None)
     if usage is None:
         return None
-    if usage.total_tokens is not None:
-        return usage.total_tokens
-    return usage.prompt_tokens + usage.input_tokens + (usage.completion_tokens or usage.output_tokens or 0)
+    prompt = usage.prompt_tokens + usage.input_tokens
+    output = usage.completion_tokens or usage.output_tokens or 0
+    return Usage(prompt, output, prompt + output if usage.total_tokens is None else usage.total_tokens)
 
 
 def with_usage(body: bytes) -> bytes:
-    """The streaming request `body`, asking for the usage at the end of the stream; all else in it as it was, byte for byte."""
+    """The streaming request `body`, asking for the usage at the end of the stream; all else in it as it was, byte for byte.
+
+    Options that cannot be read stay as they are: vLLM says what is wrong with them.
+    """
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     try:
-        options = msgspec.json.decode(fields.get("stream_options", msgspec.Raw(b"{}")))
+        options = msgspec.json.decode(fields.get("stream_options", msgspec.Raw(b"null")), type=dict[str, Any] | None)
     except _UNREADABLE:
-        options = None
-    merged = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    fields["stream_options"] = msgspec.Raw(msgspec.json.encode(merged))
+        return body
+    asked = {} if options is None else options
+    if not asked.get("include_usage"):
+        asked.pop("continuous_usage_stats", None)  # it means nothing without the other, and must not begin to
+    fields["stream_options"] = msgspec.Raw(msgspec.json.encode({**asked, "include_usage": True}))
     return msgspec.json.encode(fields)

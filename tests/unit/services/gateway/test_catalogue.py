@@ -26,7 +26,7 @@ def test_until_the_classifier_has_spoken_the_store_is_believed() -> None:
     catalogue, _, heard = make()
     assert catalogue.find("flowers") is OLD
     assert catalogue.find("flowers", "v1") is OLD
-    assert catalogue.served() == (("flowers", "v1"),)
+    assert catalogue.served() == (OLD,)
     assert heard == [{"v1"}]
 
 

@@ -6,6 +6,7 @@ import json
 import aiohttp
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from models.spec import TensorSpec
 from services.classifier.routes import Change
@@ -34,6 +35,7 @@ from tests.fakes import (
     make_spec,
     probabilities_of,
 )
+from tests.metrics import make_metrics, value
 from tests.virtual_time import run_virtually
 
 SPEC = make_spec()
@@ -53,14 +55,15 @@ class Stage:
             ),
         }
         self.monitor = HealthMonitor(self.dependencies, 0.5)
-        self.batches: list[tuple[str, int]] = []
+        self.registry = CollectorRegistry()
+        self.metrics = make_metrics(self.registry)
         self.dataplane = DataPlane(
             [SPEC, make_spec("trees")],
             self.classifier,
             self.llm,
             self.monitor,
             Settings(gateway=GatewaySettings(**gateway), batching=BatchingSettings(max_rows=4)),
-            lambda model, rows, _: self.batches.append((model, rows)),
+            self.metrics,
         )
 
     @classmethod
@@ -68,6 +71,9 @@ class Stage:
         stage = cls(**gateway)
         await stage.monitor.look()
         return stage
+
+    def counted(self, name: str, **labels: str) -> float:
+        return value(self.metrics, self.registry, name, **labels)
 
     async def streamed(self) -> str:
         return "".join([piece async for piece in self.dataplane.explain_stream(SPEC, ROW)])
@@ -144,15 +150,19 @@ async def test_predictions_keep_their_order_over_batches(count: int) -> None:
     stage = await Stage.ready()
     rows = [(float(height), 1.0, 0.0) for height in range(count)]
     assert await stage.dataplane.predict(SPEC, rows) == [probabilities_of(row) for row in rows]
-    assert sum(rows for _, rows in stage.batches) == count
-    assert all(rows <= 4 for _, rows in stage.batches)
+    assert stage.counted("tandem_batch_rows_sum", model="flowers") == count
+    batches = stage.counted("tandem_batch_rows_count", model="flowers")
+    assert stage.counted("tandem_batch_rows_bucket", model="flowers", le="4.0") == batches
+    assert stage.counted("tandem_batch_duration_seconds_count", model="flowers") == batches
 
 
 async def test_models_are_never_mixed_in_a_batch() -> None:
     stage = await Stage.ready()
     trees = stage.dataplane.spec("trees")
     await asyncio.gather(*(stage.dataplane.predict(spec, [ROW]) for spec in (SPEC, trees, SPEC, trees)))
-    assert sorted(stage.batches) == [("flowers", 2), ("trees", 2)]
+    for model in ("flowers", "trees"):
+        assert stage.counted("tandem_batch_rows_count", model=model) == 1
+        assert stage.counted("tandem_batch_rows_sum", model=model) == 2
 
 
 def test_deadline_is_for_the_whole_request_and_not_for_each_part_of_it() -> None:
@@ -274,7 +284,7 @@ async def test_stream_that_fails_is_an_error_and_not_an_empty_text(answer: Answe
 
 async def test_stream_that_is_left_early_ends_the_generation() -> None:
     stage = await Stage.ready()
-    stage.llm.answer = Answer(chat_events("Because ")[:1], hold=asyncio.Event())
+    stage.llm.answer = Answer(chat_events("Because ")[:1], hold=asyncio.Event(), content_type="text/event-stream")
     pieces = stage.dataplane.explain_stream(SPEC, ROW)
     assert await anext(pieces) == "Because "
     assert stage.llm.open == 1

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from typing import TYPE_CHECKING
-
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.telemetry import definitions
 from services.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.metrics import value
 
 
 @pytest.fixture
@@ -20,47 +15,67 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry, None)
+    return Metrics(registry)
 
 
 def test_requests_are_counted_by_route_and_status(metrics: Metrics, registry: CollectorRegistry) -> None:
     for status in (200, 200, 503):
         metrics.request("/classify", status, 0.25)
-    assert registry.get_sample_value("tandem_requests_total", {"route": "/classify", "status": "200"}) == 2
-    assert registry.get_sample_value("tandem_requests_total", {"route": "/classify", "status": "503"}) == 1
-    assert registry.get_sample_value("tandem_request_duration_seconds_count", {"route": "/classify"}) == 3
-    assert registry.get_sample_value("tandem_request_duration_seconds_sum", {"route": "/classify"}) == 0.75
+    assert value(metrics, registry, "tandem_requests_total", route="/classify", status="200") == 2
+    assert value(metrics, registry, "tandem_requests_total", route="/classify", status="503") == 1
+    assert value(metrics, registry, "tandem_request_duration_seconds_count", route="/classify") == 3
+    assert value(metrics, registry, "tandem_request_duration_seconds_sum", route="/classify") == 0.75
+
+
+def test_errors_are_counted_by_reason(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.request("/classify", 429, 0.1, "overloaded")
+    metrics.request("/classify", 200, 0.1)
+    assert value(metrics, registry, "tandem_request_errors_total", route="/classify", reason="overloaded") == 1
+    [errors] = [family for family in registry.collect() if family.name == "tandem_request_errors"]
+    assert len([sample for sample in errors.samples if sample.name.endswith("_total")]) == 1
 
 
 def test_batches_are_counted_by_model(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.batch("iris", 4, 0.25)
     metrics.batch("iris", 60, 0.5)
-    assert registry.get_sample_value("tandem_batch_rows_sum", {"model": "iris"}) == 64
-    assert registry.get_sample_value("tandem_batch_rows_bucket", {"model": "iris", "le": "4.0"}) == 1
-    assert registry.get_sample_value("tandem_batch_wait_seconds_sum", {"model": "iris"}) == 0.75
+    metrics.batch_done("iris", 0.125)
+    assert value(metrics, registry, "tandem_batch_rows_sum", model="iris") == 64
+    assert value(metrics, registry, "tandem_batch_rows_bucket", model="iris", le="4.0") == 1
+    assert value(metrics, registry, "tandem_batch_wait_seconds_sum", model="iris") == 0.75
+    assert value(metrics, registry, "tandem_batch_duration_seconds_sum", model="iris") == 0.125
 
 
-def test_exposition_is_prometheus_text(metrics: Metrics) -> None:
-    metrics.request("/classify", 200, 0.25)
-    text = metrics.exposition().decode()
-    assert "# TYPE tandem_requests_total counter" in text
-    assert 'tandem_requests_total{route="/classify",status="200"} 1.0' in text
+def test_waits_decisions_and_changes_are_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.admitted("llm", 0.5)
+    metrics.limited("allowed")
+    metrics.limited("refused", "caller", "tokens")
+    metrics.model_change("load", "failed")
+    assert value(metrics, registry, "tandem_admission_wait_seconds_sum", backend="llm") == 0.5
+    labels = {"decision": "refused", "scope": "caller", "limit": "tokens"}
+    assert value(metrics, registry, "tandem_limiter_decisions_total", **labels) == 1
+    assert value(metrics, registry, "tandem_model_changes_total", change="load", outcome="failed") == 1
 
 
-def test_models_that_are_served_are_told_and_forgotten(metrics: Metrics) -> None:
-    assert b'tandem_model_served{model="iris",version="v1"} 1.0' in metrics.exposition([("iris", "v1")])
-    assert b"tandem_model_served{" not in metrics.exposition()
+def test_lost_log_lines_are_counted_once(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for so_far in (0, 3, 3, 5):
+        metrics.log_lines_dropped(so_far)
+    assert value(metrics, registry, "tandem_log_lines_dropped_total") == 5
 
 
-def test_gauges_of_dead_processes_are_forgotten(tmp_path: Path) -> None:
-    program = (
-        "from prometheus_client import Counter, Gauge\n"
-        "Gauge('running', 'd', multiprocess_mode='mostrecent').set(3)\n"
-        "Counter('done', 'd').inc(2)"
-    )
-    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    assert list(tmp_path.glob("gauge_mostrecent_*.db"))
-    text = Metrics(CollectorRegistry(), tmp_path).exposition().decode()
-    assert "done_total 2.0" in text
-    assert "running 3.0" not in text
+def test_what_is_watched_is_asked_at_each_flush(metrics: Metrics, registry: CollectorRegistry) -> None:
+    waiting: dict[tuple[str, ...], float] = {("llm",): 3.0}
+    metrics.watch(definitions.ADMISSION_QUEUE, lambda: waiting)
+    assert value(metrics, registry, "tandem_admission_queue_requests", backend="llm") == 3
+    waiting["llm",] = 1
+    assert value(metrics, registry, "tandem_admission_queue_requests", backend="llm") == 1
+
+
+def test_every_definition_is_counted_or_is_shown_as_a_fact(metrics: Metrics, registry: CollectorRegistry) -> None:
+    counted = {family.name for family in registry.collect()}
+    shown_as_facts = {one.name for one in definitions.ALL if one.name.startswith(_FACTS)}
+    assert counted | shown_as_facts == {one.name for one in definitions.ALL}
+    assert not counted & shown_as_facts
+    assert len(definitions.ALL) == len({one.name for one in definitions.ALL})
+
+
+_FACTS = ("tandem_model_info", "tandem_build_info", "tandem_dependency_", "tandem_process_", "tandem_gpu_")

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.telemetry.access_log import AccessLine
+from services.telemetry.exposition import Facts
 from services.telemetry.recorder import Telemetry
 
 
@@ -44,7 +45,8 @@ def test_requests_in_flight_go_up_and_down(telemetry: Telemetry, registry: Colle
     assert registry.get_sample_value("tandem_requests_in_flight") == 2
     for start in began:
         telemetry.end(start, line())
-    assert b"tandem_requests_in_flight 0.0" in telemetry.exposition()
+    telemetry.flush()
+    assert b"tandem_requests_in_flight 0.0" in telemetry.exposition(Facts())
 
 
 def test_access_log_can_be_off(registry: CollectorRegistry, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

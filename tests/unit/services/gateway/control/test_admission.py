@@ -13,7 +13,7 @@ from tests.virtual_time import run_virtually
 
 
 def gate(requests: int = 2, queue: int = 4, tokens: int | None = None, patience: float = 10.0) -> Gate:
-    return Gate("model", requests=requests, queue=queue, tokens=tokens, patience=patience)
+    return Gate("model", requests=requests, queue=queue, tokens=tokens, patience=patience, admitted=lambda _: None)
 
 
 async def pass_through(through: Gate, seconds: float, weight: int = 1, work: Work | None = None) -> float:

@@ -10,6 +10,7 @@ from services.gateway.control.keys_redis import RedisKeys
 from services.settings.control import KeysSettings, LimitsSettings, RedisSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.tree import Settings
+from tests.metrics import make_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def settings(folder: Path, workers: int = 1, **limits: Any) -> Settings:
 
 async def test_several_workers_count_together(tmp_path: Path) -> None:
     chosen = settings(tmp_path, 2, caller={"requests_per_minute": 3}, ledger=tmp_path / "ledger")
-    workers = [create_control(chosen) for _ in range(2)]
+    workers = [create_control(chosen, make_metrics()) for _ in range(2)]
     for at in range(3):
         passage = await workers[at % 2].enter("/classify", HEADERS, "10.0.0.7")
         assert passage is not None
@@ -44,10 +45,10 @@ async def test_ledger_that_cannot_be_opened_follows_the_policy_and_hurts_nobody_
 ) -> None:
     (tmp_path / "file").touch()
     unusable = {"ledger": tmp_path / "file" / "ledger", "on_store_failure": policy}
-    free = create_control(settings(tmp_path, 2, **unusable))
+    free = create_control(settings(tmp_path, 2, **unusable), make_metrics())
     assert not free.concerns(HEADERS)
     assert await free.enter("/classify", HEADERS, "10.0.0.7")
-    limited = create_control(settings(tmp_path, 2, caller={"requests_per_minute": 3}, **unusable))
+    limited = create_control(settings(tmp_path, 2, caller={"requests_per_minute": 3}, **unusable), make_metrics())
     if policy == "fail_open":
         assert await limited.enter("/classify", HEADERS, "10.0.0.7")
     else:
@@ -57,7 +58,7 @@ async def test_ledger_that_cannot_be_opened_follows_the_policy_and_hurts_nobody_
 
 async def test_nobody_is_asked_for_a_key_when_that_is_off(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{")
-    control = create_control(settings(tmp_path).model_copy(update={"auth": "off"}))
+    control = create_control(settings(tmp_path).model_copy(update={"auth": "off"}), make_metrics())
     await control.start()
     assert not control.concerns(HEADERS)
     await control.stop()
@@ -68,7 +69,7 @@ async def test_redis_keeps_the_keys_where_there_is_one_and_a_key_is_needed_from_
     store = key_store(chosen)
     assert isinstance(store, RedisKeys)
     await store.close()
-    control = create_control(chosen)
+    control = create_control(chosen, make_metrics())
     assert control.concerns(HEADERS)
     with pytest.raises(Unavailable):
         await control.enter("/classify", HEADERS, "10.0.0.7")

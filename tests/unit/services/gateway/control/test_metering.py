@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.control.metering import MeteredContent
+from services.gateway.control.metering import Meter, MeteredContent
 from services.gateway.control.work import Work
 from tests.fakes import chat_events
+from tests.metrics import make_metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +41,8 @@ class Pieces:
 
 async def metered(*pieces: bytes, hide: bool = True) -> tuple[bytes, list[int]]:
     work = Counting()
-    content: Any = MeteredContent(Pieces(*pieces), work, hide=hide, prompt=10)
+    meter = Meter(work, make_metrics().generation("chat", "m"), 10)
+    content: Any = MeteredContent(Pieces(*pieces), meter, hide=hide)
     return b"".join([piece async for piece in content.iter_any()]), work.told
 
 

@@ -19,6 +19,7 @@ from services.gateway.control.limits import Limits
 from services.gateway.control.rates import ALGORITHMS
 from services.settings.control import LimitsSettings
 from tests.keys import make_key
+from tests.metrics import make_metrics
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ async def test_leases_of_what_is_under_way_last_as_long_as_it_does(
 async def test_redis_that_is_gone_follows_the_policy_and_recovers_by_itself(server: RedisServer, policy: str) -> None:
     settings = LimitsSettings.model_validate({"caller": {"requests_per_minute": 1}, "on_store_failure": policy})
     ledger = ledger_of(server)
-    limits = Limits(settings, ledger)
+    limits = Limits(settings, ledger, make_metrics())
     entry = limits.of_caller("key a")
     assert entry is not None
     charges = entry.charges

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidInput, PayloadTooLarge
-from services.gateway.control.tokens import NOTHING, Ask, read_ask, used_tokens, with_usage
+from services.gateway.control.tokens import NOTHING, Ask, Usage, read_ask, read_usage, with_usage
 from services.settings.control import AdmissionSettings
 
 SETTINGS = AdmissionSettings(assumed_new_tokens=1000, max_messages=3, llm_max_body_bytes=4096, max_new_tokens=5000)
@@ -76,7 +76,7 @@ def test_bounds() -> None:
 def test_no_body_breaks_it(body: bytes) -> None:
     with contextlib.suppress(InvalidInput, PayloadTooLarge):
         read_ask(body, SETTINGS)
-    used_tokens(body)
+    read_usage(body)
 
 
 def test_what_cannot_be_read_asks_for_nothing() -> None:
@@ -84,18 +84,22 @@ def test_what_cannot_be_read_asks_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "tokens"),
+    ("answer", "usage"),
     [
-        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}, 7),
-        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, 7),
-        ({"usage": {"input_tokens": 3, "output_tokens": 4}}, 7),
-        ({"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}}, 7),
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}, Usage(3, 4, 7)),
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, Usage(3, 4, 7)),
+        ({"usage": {"prompt_tokens": 3, "total_tokens": 3}}, Usage(3, 0, 3)),
+        ({"usage": {"input_tokens": 3, "output_tokens": 4}}, Usage(3, 4, 7)),
+        (
+            {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}},
+            Usage(3, 4, 7),
+        ),
         ({"usage": None}, None),
         ({"choices": []}, None),
     ],
 )
-def test_used_tokens(answer: dict[str, Any], tokens: int | None) -> None:
-    assert used_tokens(json.dumps(answer).encode()) == tokens
+def test_usage(answer: dict[str, Any], usage: Usage | None) -> None:
+    assert read_usage(json.dumps(answer).encode()) == usage
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=5))
