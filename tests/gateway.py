@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,6 @@ from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
@@ -115,9 +115,23 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def listening(app: ASGIApp, path: Path, http: type[HttpProtocol] = HttpProtocol) -> AsyncIterator[None]:
     """A real uvicorn in this process that serves `app` on the Unix socket at `path`, as BentoML would start it."""
-    config = uvicorn.Config(app, uds=str(path), lifespan="off", log_config=None, http=http)
+    async with _running(uvicorn.Config(app, uds=str(path), lifespan="off", log_config=None, http=http)):
+        yield
+
+
+@asynccontextmanager
+async def listening_on(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
+    """The same on a port of this machine: which one."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        config = uvicorn.Config(app, lifespan="off", log_config=None, http=HttpProtocol)
+        async with _running(config, [listener]):
+            yield int(listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def _running(config: uvicorn.Config, sockets: list[socket.socket] | None = None) -> AsyncIterator[None]:
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets))
     await server.up.wait()
     try:
         yield

@@ -138,3 +138,24 @@ async def serving_tcp(
         listener.close()
         await server.stop()
         await listener.wait_closed()
+
+
+class Name:
+    """What a name stands for: ports on this machine, which the test changes."""
+
+    def __init__(self, *ports: int) -> None:
+        self.ports: list[int] = list(ports)
+        self.looked = asyncio.Event()
+        self.broken = False
+
+    async def resolve(self) -> list[str]:
+        self.looked.set()
+        if self.broken:
+            raise OSError("no such name")
+        return [str(port) for port in self.ports]
+
+    async def followed(self) -> None:
+        """Wait until the name was looked up, and what came of it is done."""
+        for _ in range(2):
+            self.looked.clear()
+            await self.looked.wait()

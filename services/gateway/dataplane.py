@@ -80,6 +80,7 @@ class DataPlane:
             admitted=partial(metrics.admitted, "attributions"),
         )
         self._health = health
+        self._ready_when = any if settings.gateway.ready_when == "any" else all
         self._timeout = settings.gateway.request_timeout
         self._slice = settings.batching.max_rows
         self._max_rows = settings.gateway.max_rows
@@ -197,6 +198,10 @@ class DataPlane:
     async def health(self) -> dict[str, Health]:
         """How each dependency is right now."""
         return await self._health.look()
+
+    def ready(self, seen: Mapping[str, Health]) -> bool:
+        """Whether the server is, its dependencies being as `seen`: as `gateway.ready_when` says."""
+        return self._ready_when(health.ready for health in seen.values())
 
     def seen(self, dependency: str) -> Health:
         """How a dependency was when last looked at."""

@@ -27,12 +27,13 @@ class OperationsRoutes:
         await exchange.json(200, b'{"status":"alive"}')
 
     async def ready(self, exchange: Exchange) -> None:
-        """`/readyz`: 200 when every dependency answers and takes requests, else 503 and which does not, and why.
+        """`/readyz`: 200 when every dependency answers and takes requests (or, where the settings say so, when one does),
+        else 503; and which does not, and why.
 
         The gateway asks them itself, with a bound: BentoML's own `/readyz` hangs while a dependency is dead.
         """
         seen = await self._dataplane.health()
-        ready = all(health.ready for health in seen.values())
+        ready = self._dataplane.ready(seen)
         body = {
             "ready": ready,
             "dependencies": {name: {"state": health.state, "reason": health.reason} for name, health in seen.items()},
@@ -47,7 +48,7 @@ class OperationsRoutes:
         specs = self._dataplane.specs.values() if seen["classifier"].ready else ()
         served = {spec.name: spec.version for spec in specs}
         body = {
-            "ready": all(health.ready for health in seen.values()),
+            "ready": self._dataplane.ready(seen),
             "classifier": {"state": seen["classifier"].state, "models": served},
             "llm": {"state": seen["llm"].state, "reason": seen["llm"].reason, "models": llm.get("models", [])},
             "active_requests": self._telemetry.active,

@@ -31,13 +31,25 @@ def free_port() -> int:
 class Server:
     """One `bentoml serve`, from start to stop."""
 
-    def __init__(self, target: str, folder: Path, home: Path, log: Path, env: Mapping[str, str] | None = None) -> None:
-        """Start `bentoml serve target` in `folder`; its output goes to `log`."""
-        self.port = free_port()
+    def __init__(
+        self,
+        target: str,
+        folder: Path,
+        home: Path,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        role: str = "",
+        port: int = 0,
+    ) -> None:
+        """Start `bentoml serve target` in `folder`, or as `role` with Tandem's own command; its output goes to `log`."""
+        self.port = port or free_port()
         self.grpc_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(self.port)]
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        bentoml = [sys.executable, "-m", "bentoml", "serve", target, *address, "--timeout-graceful-shutdown", "20"]
+        command = [sys.executable, "-m", "scripts.serve", "--role", role, *address] if role else bentoml
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("COV_", "COVERAGE_"))},
             "BENTOML_HOME": str(home),
@@ -48,7 +60,7 @@ class Server:
         }
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*command, "--timeout-graceful-shutdown", "20"],
+                command,
                 cwd=folder,
                 env=environment,
                 stdout=output,
@@ -101,6 +113,14 @@ class Server:
         """Everything that the server started, itself included."""
         parent = psutil.Process(self._process.pid)
         return [parent, *parent.children(recursive=True)]
+
+    def kill(self) -> None:
+        """End all of it at once, as the loss of its machine does."""
+        processes = self.processes()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
+        self._process.wait()
 
     def terminate(self) -> None:
         """Ask it to stop, as an orchestrator does."""

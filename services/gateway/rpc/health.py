@@ -21,7 +21,7 @@ _Response = health_pb2.HealthCheckResponse
 
 
 class HealthService:
-    """Answers for the server ("", when every dependency is ready) and for each service by what that one needs."""
+    """Answers for the server ("", as `/readyz` does) and for each service by what that one needs."""
 
     def __init__(self, dataplane: DataPlane, needs: Mapping[str, Sequence[str]], interval: float) -> None:
         """`needs` has the dependencies of each service; who watches hears of a change within `interval` seconds."""
@@ -73,5 +73,7 @@ class HealthService:
         return self._status(service, {name: self._dataplane.seen(name) for name in needs})
 
     def _status(self, service: str, health: Mapping[str, Health]) -> health_pb2.HealthCheckResponse:
-        ready = not self._closing.is_set() and all(health[name].ready for name in self._needs[service])
+        needed = {name: health[name] for name in self._needs[service]}
+        ready = all(one.ready for one in needed.values()) if service else self._dataplane.ready(needed)
+        ready = ready and not self._closing.is_set()
         return _Response(status=_Response.SERVING if ready else _Response.NOT_SERVING)

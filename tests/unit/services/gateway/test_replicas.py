@@ -13,7 +13,7 @@ from services.gateway.replicas import Replicas, look_up, reach
 from services.gateway.upstream import Upstream
 from services.settings.gateway import GatewaySettings
 from services.settings.hop import HopSettings
-from tests.http_server import Request, serving_tcp
+from tests.http_server import Name, Request, serving_tcp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,27 +38,6 @@ async def hangs_up(request: Request) -> None:
 
 async def not_found(request: Request) -> None:
     await request.answer(b"{}", "404 Not Found")
-
-
-class Name:
-    """What a name stands for: ports on this machine, which the test changes."""
-
-    def __init__(self, *ports: int) -> None:
-        self.ports: list[int] = list(ports)
-        self.looked = asyncio.Event()
-        self.broken = False
-
-    async def resolve(self) -> list[str]:
-        self.looked.set()
-        if self.broken:
-            raise OSError("no such name")
-        return [str(port) for port in self.ports]
-
-    async def followed(self) -> None:
-        """Wait until the name was looked up, and what came of it is done."""
-        for _ in range(2):
-            self.looked.clear()
-            await self.looked.wait()
 
 
 @asynccontextmanager
