@@ -21,6 +21,10 @@ DEPENDENCY_OPTIONS: dict[str, Any] = {"runner_connection": {"max_requests": 10**
 """For a service that others depend on: BentoML's client closes its session after 100 calls otherwise, and kills
 the calls in flight with it."""
 
+METRICS_PATH = "/metrics"
+METRICS_HEADERS = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
+"""Prometheus' text format."""
+
 STATUS_PATH = "/_tandem/status"
 """Where each dependency tells the gateway how it is."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -14,15 +15,20 @@ from services.asgi import TIMEOUT_HEADER, read_body, send_bytes, send_json
 from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
-from services.runtime import STATUS_PATH
+from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
+from services.telemetry.dependency import dependency_exposition
+from services.telemetry.exposition import Facts
 from services.telemetry.spans import make_current
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from services.asgi import ASGIApp, Receive, Scope, Send
     from services.classifier.engine_runner import EngineRunner
     from services.classifier.registry import Registry
+    from services.telemetry.dependency import EngineMetrics
     from services.telemetry.spans import TraceSpan
     from services.telemetry.tracing import Tracing
 
@@ -37,8 +43,18 @@ logger = logging.getLogger("tandem.classifier")
 class HopApp:
     """Status, predictions, attributions and the models themselves, for the gateway."""
 
-    def __init__(self, registry: Registry, fallback: ASGIApp, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        fallback: ASGIApp,
+        metrics: EngineMetrics,
+        metrics_folder: Path | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """`metrics_folder` is where all processes of this server count."""
         self._registry = registry
+        self._metrics = metrics
+        self._metrics_folder = metrics_folder
         self._tracing = tracing
         self._fallback = fallback
         self._handlers = {
@@ -47,6 +63,7 @@ class HopApp:
             ATTRIBUTE_PATH: self._attribute,
             STATUS_PATH: self._status,
             MODELS_PATH: self._models,
+            METRICS_PATH: self._expose,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,25 +92,35 @@ class HopApp:
         deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
         spec = runner.spec
-        frame = encode_frame(spec.name, spec.version, {"probabilities": await runner.predict(rows, deadline)})
+        with self._metrics.timing(spec.name, "predict"):
+            probabilities = await runner.predict(rows, deadline)
+        frame = encode_frame(spec.name, spec.version, {"probabilities": probabilities})
         await send_bytes(send, 200, frame, _FRAME)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
         header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
         runner = self._registry.runner(header.model, header.version)
-        frame = encode_frame(header.model, header.version, await runner.infer(tensors, deadline))
+        with self._metrics.timing(runner.spec.name, "infer"):
+            outputs = await runner.infer(tensors, deadline)
+        frame = encode_frame(header.model, header.version, outputs)
         await send_bytes(send, 200, frame, _FRAME)
 
     async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
-        probabilities, attributions = await runner.attribute(rows, deadline)
+        with self._metrics.timing(runner.spec.name, "attribute"):
+            probabilities, attributions = await runner.attribute(rows, deadline)
         answer = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
         await send_json(send, 200, msgspec.json.encode(answer))
 
     async def _status(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send_json(send, 200, msgspec.json.encode(self._registry.status()))
+
+    async def _expose(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        models = tuple((spec.name, spec.version, spec.framework) for spec in self._registry.served)
+        text = await asyncio.to_thread(dependency_exposition, self._metrics_folder, Facts(models=models))
+        await send_bytes(send, 200, text, METRICS_HEADERS)
 
     async def _models(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":

@@ -22,7 +22,9 @@ from services.classifier.registry import Registry
 from services.classifier.serving_state import ServingState
 from services.guard import check_hop, guarded
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
-from services.settings.tree import load_settings
+from services.settings.tree import load_settings, shared_metrics_folder
+from services.telemetry.dependency import EngineMetrics
+from services.telemetry.metrics import count_in_this_process
 from services.telemetry.tracing import create_tracing
 
 if TYPE_CHECKING:
@@ -79,6 +81,9 @@ class Classifier:
             keep_seconds=settings.gateway.request_timeout + 1,
             patience=settings.models.load_timeout,
         )
+        if shared_metrics_folder() is not None:
+            count_in_this_process()
+        self._metrics = EngineMetrics()
         self._tracing = create_tracing(settings.tracing, "tandem-classifier")
         self._warming: asyncio.Task[None] | None = None
         settle_garbage_collector()
@@ -108,7 +113,12 @@ class Classifier:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:
         """The routes of the hop; the rest is BentoML's."""
-        return guarded(HopApp(self.registry, fallback, self._tracing), "Classifier", self._hop, send_error)
+        return guarded(
+            HopApp(self.registry, fallback, self._metrics, shared_metrics_folder(), self._tracing),
+            "Classifier",
+            self._hop,
+            send_error,
+        )
 
 
 use_front(Classifier)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.runtime import METRICS_HEADERS
 from services.telemetry.exposition import Facts
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class OperationsRoutes:
         """`/metrics`: Prometheus' text format."""
         self._telemetry.flush()
         text = await asyncio.to_thread(self._telemetry.exposition, self._facts())
-        await exchange.whole(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+        await exchange.whole(200, text, METRICS_HEADERS[0][1])
 
     def _facts(self) -> Facts:
         """How things are, as of the last look at each dependency: nobody is asked now, and so nobody is waited for."""

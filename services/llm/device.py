@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from models.llm.contract import Device
 
 
-class GpuMemory(TypedDict):
-    """Memory of one GPU, in bytes."""
+class Gpu(TypedDict):
+    """How one GPU is; None for what it does not tell."""
 
     index: int
     name: str
     used: int
     total: int
+    """Memory, in bytes."""
+    utilization: float | None
+    """Share of the last moment in which it computed."""
+    temperature: float | None
+    """Degrees Celsius."""
+    power: float | None
+    """Watts."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Machine:
 def this_machine() -> Machine:
     """Look at the installed distributions, and at the GPUs when the GPU build is there."""
     build = installed_build()
-    return Machine(build, len(gpu_memory() or ()) if build == "gpu" else 0)
+    return Machine(build, len(gpus() or ()) if build == "gpu" else 0)
 
 
 def installed_build(find: Callable[[str], str] = version) -> Literal["gpu", "cpu"] | None:
@@ -75,8 +82,8 @@ def resolve_device(wanted: Literal["auto", "cpu", "gpu"], machine: Machine) -> D
     return wanted
 
 
-def gpu_memory() -> list[GpuMemory] | None:
-    """Memory of every NVIDIA GPU, or None without the driver."""
+def gpus() -> list[Gpu] | None:
+    """Every NVIDIA GPU, or None without the driver."""
     try:
         import pynvml  # type: ignore[import-untyped]
     except ImportError:
@@ -86,16 +93,33 @@ def gpu_memory() -> list[GpuMemory] | None:
     except pynvml.NVMLError:
         return None
     try:
-        return [_memory_of(pynvml.nvmlDeviceGetHandleByIndex(i), i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [_gpu(pynvml.nvmlDeviceGetHandleByIndex(i), i) for i in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return None
     finally:
         pynvml.nvmlShutdown()
 
 
-def _memory_of(handle: object, index: int) -> GpuMemory:
+def _gpu(handle: object, index: int) -> Gpu:
     import pynvml
 
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    name = pynvml.nvmlDeviceGetName(handle)
-    return {"index": index, "name": str(name), "used": int(memory.used), "total": int(memory.total)}
+    return {
+        "index": index,
+        "name": str(pynvml.nvmlDeviceGetName(handle)),
+        "used": int(memory.used),
+        "total": int(memory.total),
+        "utilization": _figure(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
+        "temperature": _figure(lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+        "power": _figure(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+    }
+
+
+def _figure(read: Callable[[], float]) -> float | None:
+    """What `read` returns; None where this GPU, or the part of it that is lent, does not tell."""
+    import pynvml
+
+    try:
+        return float(read())
+    except pynvml.NVMLError:
+        return None

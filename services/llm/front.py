@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,10 +11,13 @@ import msgspec
 
 from services.asgi import send_bytes, send_json
 from services.errors import InternalError, ServingError, Unavailable
-from services.runtime import STATUS_PATH
+from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
+from services.telemetry.dependency import dependency_exposition
+from services.telemetry.exposition import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from services.asgi import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,9 +58,13 @@ class EngineHost(Protocol):
 class EngineFront:
     """Hands each request to vLLM's app untouched, so that a stream costs no more than on vLLM's own server."""
 
-    def __init__(self, host: EngineHost, gpu_memory: Callable[[], Sequence[Any] | None]) -> None:
+    def __init__(
+        self, host: EngineHost, gpus: Callable[[], Sequence[Mapping[str, Any]] | None], metrics_folder: Path | None
+    ) -> None:
+        """`metrics_folder` is where all processes of this server count, vLLM's too."""
         self._host = host
-        self._gpu_memory = gpu_memory
+        self._gpus = gpus
+        self._metrics_folder = metrics_folder
         self.active_requests = 0
         """Requests that vLLM is answering; what only asks how it is does not count."""
 
@@ -64,6 +72,8 @@ class EngineFront:
         path = scope["path"]
         if path == STATUS_PATH:
             await send_json(send, 200, msgspec.json.encode(self._status()))
+        elif path == METRICS_PATH:
+            await send_bytes(send, 200, await asyncio.to_thread(self._exposition), METRICS_HEADERS)
         elif path in ("/livez", "/healthz"):
             await send_bytes(send, 200, b"", ())
         elif path == "/readyz":
@@ -91,8 +101,13 @@ class EngineFront:
             "models": status.models,
             "loading_seconds": round(status.loading_seconds, 1),
             "active_requests": self.active_requests,
-            "gpu_memory": self._gpu_memory(),
+            "gpu_memory": self._gpus(),
         }
+
+    def _exposition(self) -> bytes:
+        status = self._host.status
+        models = tuple((model, "", "vllm") for model in status.models) if status.state == "ready" else ()
+        return dependency_exposition(self._metrics_folder, Facts(models=models, gpus=tuple(self._gpus() or ())))
 
     def _unavailable(self) -> Unavailable:
         status = self._host.status

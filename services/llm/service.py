@@ -11,12 +11,12 @@ from models.llm.contract import EngineConfigError
 from services import bentoml_patches
 from services.asgi import use_front
 from services.guard import check_hop, guarded
-from services.llm.device import Machine, gpu_memory, resolve_device, this_machine
+from services.llm.device import Machine, gpus, resolve_device, this_machine
 from services.llm.front import EngineFront, send_error
 from services.llm.host import EngineThread
 from services.llm.vllm_engine import VLLMEngine
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
-from services.settings.tree import load_settings
+from services.settings.tree import load_settings, shared_metrics_folder
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp
@@ -75,7 +75,7 @@ class LLM:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:  # noqa: ARG002 - nothing is left to BentoML
         """The app that answers every request."""
-        front = EngineFront(self._host, gpu_memory if self._machine.gpus else lambda: None)
+        front = EngineFront(self._host, gpus if self._machine.gpus else lambda: None, shared_metrics_folder())
         return guarded(front, "LLM", self._hop, send_error)
 
 

@@ -65,6 +65,14 @@ BATCH_DURATION = Definition(
     "Time from a batch's departure to its answer: hop and engine.",
     LATENCY_BUCKETS,
 )
+ENGINE_DURATION = Definition(
+    "tandem_engine_duration_seconds",
+    "histogram",
+    ("model", "operation"),
+    "Time a batch takes in the Classifier (`predict`, `infer`) or a row's attributions do (`attribute`), waiting for its "
+    "turn included.",
+    LATENCY_BUCKETS,
+)
 BATCHES_IN_FLIGHT = Definition("tandem_batches_in_flight", "gauge", ("model",), "Batches under way.")
 BATCH_QUEUE_ROWS = Definition("tandem_batch_queue_rows", "gauge", ("model",), "Rows that wait for a batch.")
 BATCH_QUEUE_LIMIT = Definition(

@@ -46,16 +46,14 @@ class Facts(msgspec.Struct, frozen=True):
 
 def exposition(registry: CollectorRegistry, folder: Path | None, *facts: Collector) -> bytes:
     """What `registry` holds, or all processes that share `folder` where there is one; and then `facts`."""
-    told = CollectorRegistry()
-    if folder is None:
-        counted = generate_latest(registry)
-    else:
+    counted: Collector = registry
+    if folder is not None:
         _forget_the_dead(folder)
-        told.register(_Shared(folder))
-        counted = b""
-    for collector in facts:
+        counted = multiprocess.MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+    told = CollectorRegistry()
+    for collector in (_Counted(counted), *facts):
         told.register(collector)
-    return counted + generate_latest(told)
+    return generate_latest(told)
 
 
 def family(definition: Definition) -> GaugeMetricFamily | CounterMetricFamily:
@@ -104,16 +102,14 @@ _GPU_FIGURES = (
 )
 
 
-class _Shared(Collector):
-    """What all processes have counted into their folder."""
+class _Counted(Collector):
+    """What has been counted, less what is not ours to tell."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, source: Collector) -> None:
+        self._source = source
 
     def collect(self) -> Iterable[Metric]:
-        collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
-        counted: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call]
-        return (one for one in counted if not one.name.startswith(_NOT_OURS))
+        return (one for one in self._source.collect() if not one.name.startswith(_NOT_OURS))
 
 
 def _forget_the_dead(folder: Path) -> None:

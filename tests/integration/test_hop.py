@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.classifier.engine_runner import EngineRunner, Executors
 from services.classifier.hop import HopApp
@@ -17,6 +18,7 @@ from services.errors import ModelNotFound
 from services.gateway.address import Address
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.upstream import Upstream
+from services.telemetry.dependency import EngineMetrics
 from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, FakeEngine, chat_events, make_spec, probabilities_of
 from tests.gateway import Bundle, listening
@@ -115,7 +117,9 @@ class Wired:
 async def classifier_at(path: Path, tracing: Tracing | None = None) -> AsyncIterator[None]:
     runners = Runners()
     try:
-        async with listening(HopApp(cast("Registry", runners), no_fallback, tracing), path):
+        async with listening(
+            HopApp(cast("Registry", runners), no_fallback, EngineMetrics(CollectorRegistry()), tracing=tracing), path
+        ):
             yield
     finally:
         runners.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from models import store
 from models.engines import linear
@@ -22,6 +23,7 @@ from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.replicas import Replicas
 from services.gateway.upstream import Upstream
 from services.guard import Guard
+from services.telemetry.dependency import EngineMetrics
 from tests.asgi import no_fallback
 from tests.fakes import LLM_NAME, make_spec
 from tests.gateway import Bundle, listening_on
@@ -82,7 +84,9 @@ class Elsewhere:
         )
         registry.start()
         try:
-            async with listening_on(Guard(HopApp(registry, no_fallback), [TOKEN], send_error), port) as own:
+            async with listening_on(
+                Guard(HopApp(registry, no_fallback, EngineMetrics(CollectorRegistry())), [TOKEN], send_error), port
+            ) as own:
                 yield own
         finally:
             await registry.stop()

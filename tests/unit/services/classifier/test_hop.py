@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.classifier.engine_runner import EngineRunner, Executors
 from services.classifier.hop import HopApp
@@ -13,13 +14,14 @@ from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, 
 from services.errors import ModelLoadFailed, ModelNotFound
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
+from services.telemetry.dependency import EngineMetrics
 from tests.asgi import Client, no_fallback
 from tests.fakes import FakeEngine, FakeTensorEngine, make_listing, make_spec, make_tensor_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.spec import Probabilities, Rows
+    from models.spec import ModelSpec, Probabilities, Rows
     from services.classifier.registry import Registry
 
 ROWS = np.array([[60, 2, 3], [10, 2, 3]], np.float32)
@@ -54,6 +56,10 @@ class FakeRegistry:
             raise ModelNotFound(f"no {name}")
         return runner
 
+    @property
+    def served(self) -> tuple[ModelSpec, ...]:
+        return tuple(runner.spec for runner in self._runners.values())
+
     def status(self) -> dict[str, Any]:
         return {"state": "ready", "models": {name: runner.spec.version for name, runner in self._runners.items()}}
 
@@ -69,7 +75,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def app(registry: FakeRegistry) -> HopApp:
-    return HopApp(cast("Registry", registry), no_fallback)
+    return HopApp(cast("Registry", registry), no_fallback, EngineMetrics(CollectorRegistry()))
 
 
 async def post(app: HopApp, path: str, body: bytes) -> Client:
@@ -175,3 +181,21 @@ async def test_what_the_gateway_no_longer_waits_for_is_not_begun(app: HopApp) ->
         client = Client(frame)
         await client.ask(app, "POST", PREDICT_PATH, [(b"x-request-timeout", seconds)])
         assert client.status == status
+
+
+async def test_metrics_tell_what_is_served(app: HopApp) -> None:
+    client = Client()
+    await client.ask(app, "GET", "/metrics")
+    assert client.status == 200
+    assert client.headers["content-type"].startswith("text/plain")
+    assert b'tandem_model_info{framework="scikit-learn",model="flowers",version="v1"} 1.0' in b"".join(client.pieces)
+
+
+async def test_engines_are_timed_where_they_succeed(registry: FakeRegistry) -> None:
+    counted = CollectorRegistry()
+    app = HopApp(cast("Registry", registry), no_fallback, EngineMetrics(counted))
+    for model in ("flowers", "broken"):
+        await post(app, PREDICT_PATH, encode_frame(model, "", {"features": np.zeros((2, 3), np.float32)}))
+    name = "tandem_engine_duration_seconds_count"
+    assert counted.get_sample_value(name, {"model": "flowers", "operation": "predict"}) == 1
+    assert not counted.get_sample_value(name, {"model": "broken", "operation": "predict"})

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError
-from typing import Literal
+from types import ModuleType, SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 
 from models.llm.contract import EngineConfigError
-from services.llm.device import Machine, installed_build, resolve_device
+from services.llm.device import Machine, gpus, installed_build, resolve_device
 
 NOTHING = Machine(None, 0)
 CPU = Machine("cpu", 0)
@@ -53,3 +55,51 @@ def test_installed_build(distributions: set[str], build: str | None) -> None:
         return "0.32.0"
 
     assert installed_build(find) == build
+
+
+class _NVMLError(Exception):
+    pass
+
+
+def _driver(*, power: bool = True, there: bool = True) -> ModuleType:
+    """As much of pynvml as is used, of a machine with one GPU."""
+
+    def refuse(*_: object) -> None:
+        raise _NVMLError
+
+    driver: Any = ModuleType("pynvml")
+    driver.NVMLError = _NVMLError
+    driver.NVML_TEMPERATURE_GPU = 0
+    driver.nvmlInit = (lambda: None) if there else refuse
+    driver.nvmlShutdown = lambda: None
+    driver.nvmlDeviceGetCount = lambda: 1
+    driver.nvmlDeviceGetHandleByIndex = lambda index: index
+    driver.nvmlDeviceGetName = lambda _: "H200"
+    driver.nvmlDeviceGetMemoryInfo = lambda _: SimpleNamespace(used=5, total=10)
+    driver.nvmlDeviceGetUtilizationRates = lambda _: SimpleNamespace(gpu=40)
+    driver.nvmlDeviceGetTemperature = lambda *_: 55
+    driver.nvmlDeviceGetPowerUsage = (lambda _: 300_500) if power else refuse
+    return driver  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_gpus_tell_what_they_can(monkeypatch: pytest.MonkeyPatch, *, power: bool) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", _driver(power=power))
+    assert gpus() == [
+        {
+            "index": 0,
+            "name": "H200",
+            "used": 5,
+            "total": 10,
+            "utilization": 0.4,
+            "temperature": 55,
+            "power": 300.5 if power else None,
+        }
+    ]
+
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", _driver(there=False))
+    assert gpus() is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert gpus() is None

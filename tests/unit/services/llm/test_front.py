@@ -41,8 +41,8 @@ class FakeHost:
         self.app = app
 
 
-def front(host: Any, gpu_memory: Any = lambda: None) -> EngineFront:
-    return EngineFront(host, gpu_memory)
+def front(host: Any, gpus: Any = lambda: None) -> EngineFront:
+    return EngineFront(host, gpus, None)
 
 
 async def ask(app: ASGIApp, path: str, method: str = "GET") -> Client:
@@ -71,7 +71,17 @@ async def test_status_is_answered_in_every_state(state: Literal["starting", "rea
     }
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/metrics", "/health", "/nope"])
+@pytest.mark.parametrize("state", ["starting", "ready", "failed"])
+async def test_metrics_are_told_in_every_state(state: Literal["starting", "ready", "failed"]) -> None:
+    gpus = [{"index": 0, "name": "H", "used": 1, "total": 2}]
+    client = await ask(front(FakeHost(state), lambda: gpus), "/metrics")
+    text = b"".join(client.pieces).decode()
+    assert client.status == 200
+    assert 'tandem_gpu_memory_used_bytes{gpu="0",name="H"} 1.0' in text
+    assert ('model="polite"' in text) == (state == "ready")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/health", "/nope"])
 @pytest.mark.parametrize("state", ["starting", "failed"])
 async def test_nothing_else_is_served_before_the_engine_is_ready(
     state: Literal["starting", "failed"], path: str
