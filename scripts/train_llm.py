@@ -7,6 +7,7 @@ Writes the model to models/llm/embedded and the loss curve to docs/llm. The proc
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     recipe = Recipe(steps=options.steps)
-    run = Run(recipe, options.folder)
+    run = Run(recipe, options.folder, fused=shutil.which("g++") is not None)
     print(f"Training on {run.device} from step {run.step} of {recipe.steps}; state in {options.folder}")
     began, first = time.monotonic(), run.step
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())

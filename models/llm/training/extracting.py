@@ -1,4 +1,4 @@
-"""Examples of task 2: features read from free text into JSON, for the iris and fraud models."""
+"""Examples of task 2: features read from free text into JSON, for the iris and fraud models, and for made-up ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.classifiers import fraud, iris
 from models.llm import prompts
-from models.llm.training import iris_texts, payment_texts
+from models.llm.training import any_texts, iris_texts, payment_texts
 from models.llm.training.copying import json_number
 from models.llm.training.dialogue import Dialogue, chance
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def extracting(rng: Random) -> Dialogue:
-    """One text about a flower or a payment, and the JSON that it gives."""
+    """One text about a flower, a payment or anything else, and the JSON that it gives."""
+    if chance(rng, 0.25):
+        features = any_texts.features(rng)
+        return extraction(features, *any_texts.draw(rng, features))
     if chance(rng, 0.5):
         text, figures = iris_texts.draw(rng)
         return extraction(iris.FEATURES, text, figures)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.llm.training.dialogue import casual, chance, typos
+from models.llm.training import any_texts
+from models.llm.training.dialogue import chance
 
 if TYPE_CHECKING:
     from random import Random
@@ -113,6 +114,15 @@ ABSENT = (
     "{part} {side} null",
 )
 WISE = {"length": "long", "width": "wide"}
+NAMES = (
+    "{part} {side}",
+    "{part} {side}",
+    "{side} of the {part}",
+    "{part}'s {side}",
+    "{part}_{side}",
+    "{part}-{side}",
+    "{side} of its {part}s",
+)
 
 
 def draw(rng: Random) -> tuple[str, dict[str, str]]:
@@ -127,12 +137,10 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
             pieces.append(_pair(rng, part, unit, figures))
         else:
             pieces.extend(_single(rng, part, side, unit, figures) for side in ("length", "width") if chance(rng, 0.75))
-    if chance(rng, 0.4):
+    if chance(rng, 0.5):
         rng.shuffle(pieces)
-    joint = rng.choice(SEPARATORS)
-    pieces = [typos(rng, piece, 0.03) for piece in pieces] or ["I forgot to measure it"]
-    text = rng.choice(OPENINGS) + joint.join(pieces) + rng.choice(CLOSINGS)
-    return casual(rng, text.replace("{n}", str(rng.randrange(1, 60)))), figures
+    pieces = pieces or ["I forgot to measure it"]
+    return any_texts.text(rng, pieces, OPENINGS, CLOSINGS, SEPARATORS), figures
 
 
 def measure(rng: Random, unit: str) -> tuple[str, str]:
@@ -158,4 +166,6 @@ def _single(rng: Random, part: str, side: str, unit: str, figures: dict[str, str
     if chance(rng, 0.12):
         return rng.choice(ABSENT).format(part=part, side=side)
     value, figures[f"{part}_{side}"] = measure(rng, unit)
+    if chance(rng, 0.35):
+        return any_texts.say(rng, rng.choice(NAMES).format(part=part, side=side), f"{value}{unit}")
     return rng.choice(SINGLES).format(part=part, side=side, wise=WISE[side], v=value, u=unit)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from models.llm.training.dialogue import Dialogue
 
 SHARES = (
-    (explaining, 0.22),
+    (explaining, 0.24),
     (directing, 0.04),
-    (extracting, 0.52),
-    (answering, 0.12),
-    (elsewhere, 0.10),
+    (extracting, 0.54),
+    (answering, 0.10),
+    (elsewhere, 0.08),
 )
 """What is drawn once copying has faded, and how often; extraction is learned last and takes the most."""
 _COPIES = (copying, directing)

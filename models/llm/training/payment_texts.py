@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from models.classifiers.fraud import FEATURES
 from models.llm import prompts
-from models.llm.training.dialogue import casual, chance, typos
+from models.llm.training import any_texts
+from models.llm.training.dialogue import chance
 from models.llm.training.explaining import feature_value
 
 if TYPE_CHECKING:
@@ -90,6 +91,18 @@ NONE: dict[str, tuple[str, ...]] = {
     "declined_last_day": ("none declined", "nothing was declined", "no declines today", "no declined attempts"),
 }  # fmt: skip
 """Ways to say 0 without a digit."""
+NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "amount": (("amount", "amount", "sum", "price", "amount paid", "total"), (" EUR", " euros", " €", "")),
+    "amount_vs_usual": (("ratio to usual", "amount vs usual", "ratio to the usual amount", "amount_vs_usual"), ("", " times", "x")),
+    "hour": (("hour", "hour", "time of day", "clock time"), ("", " h", ":00", " o'clock")),
+    "distance_from_home_km": (("distance from home", "distance", "way from home", "distance_from_home_km"), (" km", " kilometres", "km")),
+    "minutes_since_last": (("time since the last payment", "minutes since last", "gap to the previous payment", "minutes_since_last"), (" min", " minutes")),
+    "payments_last_hour": (("payments last hour", "payments in the last hour", "number of payments in the hour", "payments_last_hour"), ("",)),
+    "declined_last_day": (("declined last day", "declined attempts", "number of declines", "declined_last_day"), ("",)),
+    "merchant_risk": (("merchant risk", "risk score", "risk of the merchant", "merchant's risk", "merchant_risk"), ("",)),
+    "account_age_days": (("account age", "age of the account", "account's age", "account_age_days"), (" days", " d")),
+}  # fmt: skip
+"""Names that go with any frame, and what may follow the figure."""
 COUNT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
 
 
@@ -100,9 +113,8 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
     if chance(rng, 0.3):
         said.sort(key=names.index)
     figures: dict[str, str] = {}
-    pieces = [typos(rng, _phrase(rng, name, figures), 0.03) for name in said]
-    text = rng.choice(OPENINGS) + rng.choice(SEPARATORS).join(pieces) + rng.choice(CLOSINGS)
-    return casual(rng, text.replace("{n}", str(rng.randrange(18, 99)))), figures
+    pieces = [_phrase(rng, name, figures) for name in said]
+    return any_texts.text(rng, pieces, OPENINGS, CLOSINGS, SEPARATORS), figures
 
 
 def _phrase(rng: Random, name: str, figures: dict[str, str]) -> str:
@@ -112,6 +124,9 @@ def _phrase(rng: Random, name: str, figures: dict[str, str]) -> str:
         return rng.choice(FLAGS[name][int(value)])
     if value == "0" and name in NONE and chance(rng, 0.6):
         return rng.choice(NONE[name])
+    if chance(rng, 0.3):
+        names, units = NAMES[name]
+        return any_texts.say(rng, rng.choice(names), f"{printed(rng, name, value)}{rng.choice(units)}")
     return rng.choice(PHRASES[name]).format(v=printed(rng, name, value))
 
 

@@ -8,11 +8,10 @@ from random import Random
 
 import pytest
 
-from models.classifiers import fraud, iris
 from models.llm.evaluation import held_out_explanations, held_out_questions, held_out_texts
 from models.llm.evaluation.cases import TASKS, skeleton
 from models.llm.evaluation.scoring import ExplanationJudge
-from models.llm.training import answering, explaining, facts, iris_texts, payment_texts, strangers
+from models.llm.training import answering, any_texts, explaining, facts, iris_texts, payment_texts, strangers
 from models.llm.training.copying import copying
 from models.llm.training.dialogue import Dialogue, typos
 from models.llm.training.extracting import extracting
@@ -85,8 +84,10 @@ def test_an_explanation_reads_like_this() -> None:
 @pytest.mark.parametrize("seed", range(300))
 def test_an_extraction_is_json_with_every_key(seed: int) -> None:
     dialogue = extracting(Random(seed))
-    keys = list(json.loads(dialogue.answer))
-    assert keys in ([feature.name for feature in iris.FEATURES], [feature.name for feature in fraud.FEATURES])
+    answer = json.loads(dialogue.answer)
+    asked = re.search(r"Keys, in this order: (.+?)[.] ", dialogue.messages[0]["content"])
+    assert asked
+    assert list(answer) == [key.split(" ")[0] for key in asked[1].split(", ")]
 
 
 def test_millimetres_become_centimetres() -> None:
@@ -117,7 +118,14 @@ def test_facts_have_their_key_in_their_answer_and_unique_names() -> None:
 def test_held_out_templates_are_none_of_the_training_ones() -> None:
     assert not set(held_out_explanations.FRAMES) & set(explaining.FRAMES)
     assert not set(held_out_explanations.LISTS) & set(explaining.LISTS)
-    pieces = {*iris_texts.SINGLES, *iris_texts.PAIRS, *iris_texts.ABSENT}
+    pieces = {
+        *any_texts.FRAMES,
+        *any_texts.PAIRS,
+        *any_texts.ABSENT,
+        *iris_texts.SINGLES,
+        *iris_texts.PAIRS,
+        *iris_texts.ABSENT,
+    }
     assert not set(held_out_texts.IRIS) & pieces
     assert not set(held_out_texts.FRAUD) & {phrase for phrases in payment_texts.PHRASES.values() for phrase in phrases}
     asked = {skeleton(question) for question, _ in held_out_questions.ABOUT_TANDEM}

@@ -1,0 +1,134 @@
+"""Free texts about the features of any model, in frames that go with any name.
+
+A model that has read a figure beside a hundred names, each in thirty frames, learns how a text ties a figure to a name
+rather than a list of phrases; the texts about flowers and payments draw from these frames too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.llm.training.copying import figure
+from models.llm.training.dialogue import casual, chance, typos
+from models.llm.training.words import NAMES, QUALIFIERS, UNITS
+from models.spec import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+FRAMES = (
+    "{name} {v}", "{name} {v}", "{name}: {v}", "{name} = {v}", "{name}={v}", "{name} is {v}", "the {name} is {v}", "its {name} was {v}",
+    "a {name} of {v}", "{v} {name}", "{v} of {name}", "{v} for the {name}", "I read {v} for {name}", "{name} about {v}", "with {name} {v}",
+    "{name} ({v})", "{v} ({name})", "{name} - {v}", "{name} -> {v}", "there is a {name} of {v}", "{v} as {name}", "the {name}? {v}",
+    "they put the {name} at {v}", "{name} equals {v}", "{v} when asked for the {name}", "the {name} reached {v}", "we wrote down {v} as its {name}",
+    "{name} near {v}", "{v} was what we got for {name}", "for {name}, {v}", "whose {name} is {v}", "{v}, that is the {name}", "the {name} turned out to be {v}",
+    "and {name} too, {v}", "it shows {v} in {name}", "{name} measured {v}", "my note on the {name} says {v}", "{name} at {v}", "the {name} seems to be {v}",
+)  # fmt: skip
+"""Ways to say that the figure `v`, unit included, is that of `name`."""
+PAIRS = (
+    "{a} and {b} are {x} and {y}", "{a} {x} and {b} {y}", "{x} and {y} for {a} and {b}", "{a}/{b} {x}/{y}", "{x} is the {a} and {y} the {b}",
+    "{a} is {x} while {b} is {y}", "the {a} is {x}, the {b} {y}", "{a}, then {b}: {x}, {y}", "between {a} {x} and {b} {y}", "a {a} of {x} with a {b} of {y}",
+)  # fmt: skip
+ABSENT = (
+    "{name} unknown", "no {name}", "{name}: ?", "the {name} is missing", "nothing on {name}", "I do not know the {name}", "{name} not given", "{name} n/a",
+    "nobody took the {name}", "the {name} was not written down", "{name} could not be read", "without a {name}",
+)  # fmt: skip
+FILLERS = (
+    "by the way", "it rained that day", "as far as I can tell", "if I read it right", "see page {n}", "number {n} of the list", "she said",
+    "nothing special", "that was in room {n}", "we are {n} people", "and that is that", "sorry for the mess", "it was a long day", "my phone is at {n} percent",
+    "as always", "the others are fine", "you know how it is", "I am {n} years old",
+)  # fmt: skip
+"""What a person says in between, figures that are no feature included."""
+OPENINGS = (
+    "", "", "", "Here it is: ", "Record {n}: ", "Hello! ", "The readings: ", "We have ", "What do you make of this: ", "Log line {n}: ", "Notes. ",
+    "From the sheet, row {n}: ", "Somebody sent ", "Look at this. ", "It goes like this: ", "Question {n}: ",
+)  # fmt: skip
+CLOSINGS = (
+    "",
+    "",
+    "",
+    ".",
+    "!",
+    ". Thanks.",
+    ". That is all.",
+    ". What follows?",
+    ". See note {n}.",
+    ", more or less",
+    ". The rest is blank.",
+    "?",
+)
+SEPARATORS = (", ", ", ", "; ", ". ", "\n", " and ", " | ", ", and ")
+_SENTENCES = (". ", "\n")
+
+
+def features(rng: Random) -> tuple[Feature, ...]:
+    """Those of a made-up model: two to seven, most of them with a unit."""
+    names = rng.sample(NAMES, rng.randint(2, 7))
+    return tuple(
+        Feature(
+            name=f"{rng.choice(QUALIFIERS)}_{name}" if chance(rng, 0.5) else name,
+            description=name,
+            unit=rng.choice(UNITS) if chance(rng, 0.7) else None,
+            low=0.0,
+            high=100_000.0,
+        )
+        for name in names
+    )
+
+
+def draw(rng: Random, features_: Sequence[Feature]) -> tuple[str, dict[str, str]]:
+    """A text that gives some of the features, and their figures as printed, by feature."""
+    figures: dict[str, str] = {}
+    pieces = []
+    told = rng.sample(features_, rng.randint(0 if chance(rng, 0.1) else 1, len(features_)))
+    while told:
+        feature = told.pop()
+        value = _value(rng, feature, figures)
+        if told and chance(rng, 0.25):
+            other = told.pop()
+            frame = rng.choice(PAIRS)
+            pieces.append(
+                frame.format(a=_name(rng, feature), b=_name(rng, other), x=value, y=_value(rng, other, figures))
+            )
+        else:
+            pieces.append(say(rng, _name(rng, feature), value))
+    untold = [feature for feature in features_ if feature.name not in figures]
+    pieces.extend(rng.choice(ABSENT).format(name=_name(rng, feature)) for feature in untold if chance(rng, 0.2))
+    rng.shuffle(pieces)
+    return text(rng, pieces or ["I have nothing to report"], OPENINGS, CLOSINGS, SEPARATORS), figures
+
+
+def say(rng: Random, name: str, value: str) -> str:
+    """That the figure `value`, unit included, is that of `name`."""
+    return rng.choice(FRAMES).format(name=name, v=value)
+
+
+def text(
+    rng: Random, pieces: Sequence[str], openings: Sequence[str], closings: Sequence[str], separators: Sequence[str]
+) -> str:
+    """The pieces as a person may write them: joined, opened and closed, with typos and things that do not matter."""
+    said = [typos(rng, piece, 0.03) for piece in pieces]
+    if chance(rng, 0.2):
+        said.insert(rng.randint(0, len(said)), rng.choice(FILLERS))
+    joint = rng.choice(separators)
+    opening = rng.choice(openings)
+    if chance(rng, 0.6):
+        first = not opening or opening.endswith((". ", "! ", "? "))
+        said = [
+            piece[:1].upper() + piece[1:] if (first if at == 0 else joint in _SENTENCES) else piece
+            for at, piece in enumerate(said)
+        ]
+    whole = opening + joint.join(said) + rng.choice(closings)
+    return casual(rng, whole.replace("{n}", str(rng.randrange(1, 99))))
+
+
+def _name(rng: Random, feature: Feature) -> str:
+    words = feature.name.replace("_", " ")
+    return feature.name if chance(rng, 0.15) else f"{words}s" if chance(rng, 0.04) else words
+
+
+def _value(rng: Random, feature: Feature, figures: dict[str, str]) -> str:
+    figures[feature.name] = figure(rng)
+    unit = feature.unit if chance(rng, 0.7) else None
+    return figures[feature.name] + (f"{rng.choice((' ', ' ', ''))}{unit}" if unit else "")
