@@ -18,7 +18,7 @@ from services.classifier.routes import Change, Generation, Listed, Listing
 from services.errors import NotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import aiohttp
 
@@ -126,6 +126,10 @@ class FakeClassifier:
         self.reached = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
+
+    def listen(self, listener: Callable[[int], None]) -> None:
+        self.told = listener
+        listener(1)
 
     async def predict(self, spec: ModelSpec, payloads: Sequence[RowsPayload]) -> list[RowProbabilities]:
         self.batches.append([[tuple(row) for row in payload] for payload in payloads])

@@ -58,6 +58,10 @@ _JSON_HEADERS = {"content-type": "application/json"}
 class ClassifierBackend(Protocol):
     """What the data plane asks of the classical models."""
 
+    def listen(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` with how many replicas take requests: now, and when it changes."""
+        ...
+
     async def predict(self, spec: ModelSpec, payloads: Sequence[Rows]) -> list[RowProbabilities]:
         """For each payload of rows, the class probabilities of each row: in a list, rounded to six decimals, for a
         payload of tuples, and in an array, as the model gave them, for an array.
@@ -107,6 +111,9 @@ class RemoteClassifier:
         self._upstream = upstream
         self._timeout = timeout
         self._load_timeout = load_timeout
+
+    def listen(self, listener: Callable[[int], None]) -> None:
+        self._upstream.listen(listener)
 
     async def predict(self, spec: ModelSpec, payloads: Sequence[Rows]) -> list[RowProbabilities]:
         arrays = [isinstance(payload, np.ndarray) for payload in payloads]

@@ -67,6 +67,7 @@ class Batcher(Generic[Payload, Result]):
         """`observe(rows, waited)` hears of every batch sent: its rows, and the seconds its oldest payload waited."""
         self._call = call
         self._limits = limits
+        self._allowed = limits.max_in_flight
         self._observe = observe
         self._queue: FairQueue[_Item[Payload, Result]] = FairQueue(limits.max_rows // _TURNS)
         self._running: set[asyncio.Task[None]] = set()
@@ -83,6 +84,10 @@ class Batcher(Generic[Payload, Result]):
     def in_flight(self) -> int:
         """Batches under way."""
         return len(self._running)
+
+    def widen(self, replicas: int) -> None:
+        """There are so many now to call: `max_in_flight` is for each of them."""
+        self._allowed = self._limits.max_in_flight * replicas
 
     async def submit(self, payload: Payload, rows: int, seconds: float) -> Result:
         """The result for `payload`, which weighs `rows` rows, within `seconds`.
@@ -101,7 +106,7 @@ class Batcher(Generic[Payload, Result]):
             payload, rows, now + seconds, now, current_line(), current_span(), loop.create_future()
         )
         self._queue.push(caller, rows, item)
-        if not self._flush_due and len(self._running) < self._limits.max_in_flight:
+        if not self._flush_due and len(self._running) < self._allowed:
             self._flush_due = True
             loop.call_soon(self._flush)
         if self._sweep is None:
@@ -121,7 +126,7 @@ class Batcher(Generic[Payload, Result]):
 
     def _flush(self) -> None:
         self._flush_due = False
-        while self._queue and len(self._running) < self._limits.max_in_flight:
+        while self._queue and len(self._running) < self._allowed:
             batch = self._take()
             if not batch:
                 return

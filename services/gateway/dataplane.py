@@ -90,6 +90,8 @@ class DataPlane:
         )
         self._metrics = metrics
         self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._replicas = 1
+        classifier.listen(self._widen)
         watch_batchers(metrics, self._lanes, settings.batching.max_queued_rows)
         watch_gates(metrics, {"llm": self._llm.gate, "attributions": self._attributions})
         self.catalogue.listen(self._sweep)
@@ -241,6 +243,11 @@ class DataPlane:
             lane = self._lanes[spec.name, spec.version] = _Lane(Contract(spec, self._max_rows), self._batcher(spec))
         return lane
 
+    def _widen(self, replicas: int) -> None:
+        self._replicas = max(1, replicas)
+        for lane in self._lanes.values():
+            lane.batcher.widen(self._replicas)
+
     def _sweep(self) -> None:
         """Drop what belongs to versions that are served no more and have nothing left to do."""
         for key, lane in tuple(self._lanes.items()):
@@ -263,7 +270,9 @@ class DataPlane:
             finally:
                 self._metrics.batch_done(spec.name, time.perf_counter() - began)
 
-        return Batcher(timed, limits, partial(self._metrics.batch, spec.name))
+        batcher: Batcher[Any, Any] = Batcher(timed, limits, partial(self._metrics.batch, spec.name))
+        batcher.widen(self._replicas)
+        return batcher
 
     async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:
         batcher = self._lane(spec).batcher

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from services.errors import NotRunning, Unavailable
-from services.gateway.address import Address
 from services.gateway.upstream import NotReached, Upstream
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from services.settings.gateway import GatewaySettings
-    from services.settings.hop import HopSettings
 
 logger = logging.getLogger("tandem.gateway")
 
@@ -56,34 +51,6 @@ class _Replica:
         """Whether its address is no longer one of the name's."""
 
 
-async def look_up(address: Address) -> list[str]:
-    """What the name of `address` stands for now. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return sorted({str(sockaddr[0]) for *_, sockaddr in found})
-
-
-def reach(
-    name: str, url: str, gateway: GatewaySettings, hop: HopSettings, *, differ: bool = False
-) -> Upstream | Replicas:
-    """The way to a dependency at `url`: one process behind a Unix socket, or all replicas behind a name. See `Replicas`."""
-    tokens = hop.tokens()
-    address = Address.parse(url, tokens[0] if tokens else None)
-
-    def make(address: Address, max_age: float) -> Upstream:
-        timeouts = {"connect_timeout": gateway.connect_timeout, "probe_timeout": gateway.probe_timeout}
-        return Upstream(name, address, **timeouts, max_age=max_age)
-
-    if address.socket_path is not None:
-        return make(address, math.inf)
-    return Replicas(
-        name,
-        lambda host: make(address.at(host), hop.connection_max_age),
-        lambda: look_up(address),
-        hop.resolve_interval,
-        differ=differ,
-    )
-
-
 class Replicas:
     """As `Upstream`, over all replicas."""
 
@@ -108,6 +75,7 @@ class Replicas:
         self._replicas: dict[str, _Replica] = {}
         self._leaving: set[_Replica] = set()
         self._turn = 0
+        self._listener: Callable[[int], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -128,10 +96,16 @@ class Replicas:
         """Every replica that takes requests."""
         return [replica.upstream for replica in self._usable()]
 
+    def listen(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` with how many replicas take requests: now, and after each look at them or their name."""
+        self._listener = listener
+        self._tell()
+
     async def probe(self) -> bytes:
         """What a replica says of itself, of one that is ready where there is one. Raises Unavailable when none answers."""
         replicas = tuple(self._replicas.values())
         found = await asyncio.gather(*(self._ask(replica) for replica in replicas))
+        self._tell()
         answers = [
             (replica.ready, body) for replica, body in zip(replicas, found, strict=True) if isinstance(body, bytes)
         ]
@@ -225,6 +199,10 @@ class Replicas:
             replica.ready = False
         return body
 
+    def _tell(self) -> None:
+        if self._listener is not None:
+            self._listener(sum(replica.ready for replica in self._replicas.values()))
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
@@ -247,6 +225,7 @@ class Replicas:
             replica.leaving = True
             self._leaving.add(replica)
             await self._retire(replica)
+        self._tell()
 
     async def _left(self, replica: _Replica) -> None:
         replica.in_flight -= 1

@@ -29,7 +29,7 @@ from services.gateway.native.answers import classified, explained
 from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
 from services.gateway.native.routes import NativeRoutes
 from services.gateway.native.schemas import as_row
-from services.gateway.replicas import reach
+from services.gateway.reach import reach
 from services.gateway.rpc.server import GrpcServer
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, settle_garbage_collector

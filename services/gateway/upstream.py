@@ -23,7 +23,7 @@ from services.gateway.hop import ConnectionLost, ConnectionPool, NotConnected
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.gateway.address import Address
 
@@ -63,6 +63,10 @@ class Upstream:
     def each(self) -> Sequence[Upstream]:
         """Every replica of the dependency: this is one."""
         return (self,)
+
+    def listen(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` with how many replicas take requests: it is this one."""
+        listener(1)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -246,6 +246,23 @@ async def test_during_a_rolling_update_what_either_has_is_served(home: Path) -> 
                     assert (answer.status_code, answer.json()["version"]) == (200, version)
 
 
+async def test_each_replica_gets_its_part_of_the_batches() -> None:
+    stage = Stage()
+    row = {"height": 3, "width": 1, "age": 2}
+    async with stage.client() as client:
+        for replicas in (1, 4):
+            stage.classifier.told(replicas)
+            stage.classifier.gate.clear()
+            before = len(stage.classifier.batches)
+            asked = []
+            for _ in range(12):
+                asked.append(asyncio.ensure_future(client.post("/classify", json={"model": "flowers", "rows": [row]})))
+                await asyncio.sleep(0.01)
+            assert len(stage.classifier.batches) - before == 2 * replicas
+            stage.classifier.gate.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+
 async def test_a_gateway_may_be_ready_while_one_dependency_is() -> None:
     for ready_when, statuses in (("all", (200, 503, 503)), ("any", (200, 200, 503))):
         stage = Stage(ready_when=ready_when)

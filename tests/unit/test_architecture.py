@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("services.gateway.upstream", "services.gateway.health"),
     ("services.gateway.replicas",),
+    ("services.gateway.reach",),
     ("services.gateway.backends",),
     ("services.gateway.control.llm",),
     ("services.gateway.explaining",),

@@ -120,6 +120,19 @@ def test_batch_never_exceeds_max_rows_unless_one_payload_does() -> None:
     run_virtually(scenario())
 
 
+def test_more_batches_are_under_way_when_more_replicas_take_them() -> None:
+    async def scenario() -> None:
+        model = Model()
+        batcher, _ = make(model, BatchLimits(max_rows=1, max_in_flight=2, max_queued_rows=100))
+        for replicas in (1, 3, 1):
+            batcher.widen(replicas)
+            model.most_running = 0
+            await asyncio.gather(*(submit(batcher, payload) for payload in range(12)))
+            assert model.most_running == 2 * replicas
+
+    run_virtually(scenario())
+
+
 def test_full_queue_refuses_with_overloaded() -> None:
     async def scenario() -> None:
         model = Model()

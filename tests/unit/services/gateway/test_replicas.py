@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +8,8 @@ import pytest
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
 from services.gateway.address import Address
-from services.gateway.replicas import Replicas, look_up, reach
+from services.gateway.replicas import Replicas
 from services.gateway.upstream import Upstream
-from services.settings.gateway import GatewaySettings
-from services.settings.hop import HopSettings
 from tests.http_server import Name, Request, serving_tcp
 
 if TYPE_CHECKING:
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
 
     from tests.http_server import Server
 
-TOKEN = "t" * 32
 PATIENCE = 10.0
 
 
@@ -171,6 +167,21 @@ async def test_only_those_that_are_ready_are_asked(ask: Any) -> None:
         assert len(replicas.each()) == 1
 
 
+async def test_how_many_take_requests_is_told() -> None:
+    async with three() as (servers, name):
+        port = name.ports.pop()
+        async with connected(name) as replicas:
+            told: list[int] = []
+            replicas.listen(told.append)
+            assert told == [2]
+            servers[0].on_probe = lambda request: request.answer(b'{"state": "starting"}')
+            await replicas.probe()
+            assert told[-1] == 1
+            name.ports.append(port)
+            await name.followed()
+            assert told[-1] == 2
+
+
 async def test_one_that_lives_but_does_not_answer_is_not_said_to_be_dead() -> None:
     async with three() as (servers, name), connected(name) as replicas:
         for server in servers:
@@ -231,29 +242,6 @@ async def test_what_one_has_not_is_asked_of_the_others() -> None:
             before = sum(asked(servers))
             assert (await call(replicas))[0] == 404
             assert sum(asked(servers)) == before + 1
-
-
-async def test_a_name_is_looked_up_once_for_each_address() -> None:
-    assert await look_up(Address.parse("http://127.0.0.1:3000")) == ["127.0.0.1"]
-    with pytest.raises(socket.gaierror):
-        await look_up(Address.parse("http://nobody.invalid:3000"))
-
-
-async def test_every_request_to_a_network_shows_the_token_and_asks_for_the_name() -> None:
-    hop = HopSettings.model_validate({"token": TOKEN})
-    async with serving_tcp(echo) as (server, port):
-        replicas = reach("model", f"http://127.0.0.1:{port}/", GatewaySettings(), hop)
-        assert isinstance(replicas, Replicas)
-        await replicas.open()
-        try:
-            await replicas.probe()
-            await call(replicas)
-            await read(replicas)
-        finally:
-            await replicas.close()
-    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {TOKEN}"}
-    assert {request.headers["host"] for request in server.requests} == {f"127.0.0.1:{port}"}
-    assert isinstance(reach("model", "file:///tmp/socket", GatewaySettings(), hop), Upstream)
 
 
 @both
