@@ -59,6 +59,11 @@ QWEN3_8B: dict[str, Any] = {
     "vocab_size": 151_936,
     "tie_word_embeddings": False,
 }
+QWEN3_4B = QWEN3_8B | {
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "tie_word_embeddings": True,
+}
 QWEN3_30B_A3B = QWEN3_8B | {
     "model_type": "qwen3_moe",
     "hidden_size": 2048,

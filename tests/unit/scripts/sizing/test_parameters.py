@@ -20,6 +20,7 @@ from tests.unit.scripts.sizing import configs
         pytest.param(configs.MIXTRAL_8X7B, 46_702_792_704, id="Mixtral-8x7B"),
         pytest.param(configs.QWEN2_5_7B, 7_615_616_512, id="Qwen2.5-7B"),
         pytest.param(configs.QWEN2_5_1_5B, 1_543_714_304, id="Qwen2.5-1.5B"),
+        pytest.param(configs.QWEN3_4B, 4_022_468_096, id="Qwen3-4B"),
         pytest.param(configs.QWEN3_8B, 8_190_735_360, id="Qwen3-8B"),
         pytest.param(configs.QWEN3_30B_A3B, 30_532_122_624, id="Qwen3-30B-A3B"),
         pytest.param(configs.QWEN1_5_MOE, 14_315_784_192, id="Qwen1.5-MoE-A2.7B"),
