@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
@@ -127,11 +128,11 @@ async def serving(on_request: Callable[[Request], Awaitable[None]], socket: Path
 
 @asynccontextmanager
 async def serving_tcp(
-    on_request: Callable[[Request], Awaitable[None]], port: int = 0
+    on_request: Callable[[Request], Awaitable[None]], port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[Server, int]]:
     """A running `Server` and its port on this machine; leaving drops the port and every connection, as a death does."""
     server = Server(on_request)
-    listener = await asyncio.start_server(server.connected, "127.0.0.1", port)
+    listener = await asyncio.start_server(server.connected, "127.0.0.1", port, ssl=tls)
     try:
         yield server, int(listener.sockets[0].getsockname()[1])
     finally:
