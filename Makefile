@@ -1,5 +1,5 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ROLE (gateway, classifier or llm), ARGS (passed on), PEERS, PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ROLE (gateway, classifier or llm), ARGS (passed on), PEERS, IMAGE, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
 GRPC_PORT ?=
@@ -9,6 +9,7 @@ ROLE ?=
 ARGS ?=
 PEERS ?=
 UPGRADE ?=
+IMAGE ?= tandem
 
 export BENTOML_HOME ?= $(CURDIR)/.tandem/bentoml
 export BENTOML_DO_NOT_TRACK ?= True
@@ -20,7 +21,7 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check format train train-llm eval-llm model-add model-list bento lock docs protos clean
+.PHONY: help serve test bench check format train train-llm eval-llm model-add model-list bento image lock docs protos clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,9 +69,13 @@ model-list: ## list the stored models
 	@$(setup)
 	@$(python) -m scripts.models list
 
-bento: ## build the bento that `bentoml containerize` turns into an image
+bento: ## build the bento, with all three services; DEVICE=gpu for the one for GPUs
 	@$(setup) --models
-	$(python) -m bentoml build
+	$(python) -m bentoml build -f bentofile$(if $(filter gpu,$(DEVICE)),-gpu).yaml
+
+image: ## build the OCI image with docker, podman or buildah; DEVICE=gpu, IMAGE=name, ARGS=--help for more
+	@$(setup) --models
+	@$(python) -m scripts.image --device "$(DEVICE)" --name "$(IMAGE)" $(ARGS)
 
 lock: ## pin requirements/*.in into requirements/*.txt; UPGRADE=1 for the newest versions
 	@$(setup) --dev

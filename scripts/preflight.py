@@ -40,6 +40,24 @@ def port_problems(host: str, port: int) -> list[str]:
     return [problem for problem in found if problem]
 
 
+def binding_problem(host: str) -> str | None:
+    """Why the gateway may not listen on `host`: others reach it there, and nothing guards it."""
+    from bentoml.exceptions import BentoMLConfigException
+
+    from services.gateway.binding import check_binding
+    from services.roles import serves_gateway
+    from services.settings.tree import load_settings
+
+    settings = load_settings()
+    if not serves_gateway(settings.role):
+        return None
+    try:
+        check_binding(host, settings)
+    except BentoMLConfigException as problem:
+        return str(problem)
+    return None
+
+
 def settings_problems(given: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings in `tandem.yaml` and in `given`, the environment: a sentence each."""
     from pydantic import ValidationError

@@ -98,15 +98,19 @@ class Venv:
         """Runs its Python. Raises SetupError when that fails."""
         self._call([str(self.python), *arguments], f"`python {' '.join(arguments)}` failed")
 
+    def needs_torch_index(self, name: str) -> bool:
+        """Whether `requirements/<name>.txt` has a build of torch that only PyTorch's own index offers.
+
+        The configured places may offer it as well; they are asked.
+        """
+        torch = next((pin for pin in self.pins(name) if pin.startswith("torch==") and "+cpu" in pin), None)
+        return torch is not None and "UV_TORCH_BACKEND" not in self._uv_env and not self._finds(torch)
+
     # inside
 
     def _uv(self, name: str) -> None:
-        env = self._env | uv_settings(self._pip_config, self._env, system_certificates=_has_certificates())
-        command = [str(self.folder / "bin" / "uv"), "pip", "install", "--python", str(self.python)]
-        command += ["--no-deps", "--no-build", *uv_flags(self._pip_config)]
-        torch = next((pin for pin in self.pins(name) if pin.startswith("torch==") and "+cpu" in pin), None)
-        if torch and "UV_TORCH_BACKEND" not in env and not self._finds(torch, command, env):
-            command += ["--torch-backend", "cpu"]
+        env = self._uv_env
+        command = [*self._uv_install, *(["--torch-backend", "cpu"] if self.needs_torch_index(name) else [])]
         requirements = str(self._requirements / f"{name}.txt")
         command += ["--compile-bytecode", "--requirement", requirements]
         with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
@@ -117,12 +121,12 @@ class Venv:
         if process.returncode:
             raise SetupError(f"Installing {name}.txt failed (exit {process.returncode}); the lines above say why.")
 
-    def _finds(self, pin: str, command: list[str], env: dict[str, str]) -> bool:
-        """Whether the configured places already offer `pin`; without it, uv's own source for torch is asked."""
-        if not any(env.get(variable) for variable in ("UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX")):
+    def _finds(self, pin: str) -> bool:
+        """Whether the configured places already offer `pin`."""
+        if not any(self._uv_env.get(variable) for variable in ("UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX")):
             return False
-        probe = [*command, "--dry-run", "--quiet", pin]
-        return subprocess.run(probe, env=env, capture_output=True, check=False).returncode == 0
+        probe = [*self._uv_install, "--dry-run", "--quiet", pin]
+        return subprocess.run(probe, env=self._uv_env, capture_output=True, check=False).returncode == 0
 
     def _pip(self, name: str) -> None:
         requirements = str(self._requirements / f"{name}.txt")
@@ -152,6 +156,15 @@ class Venv:
     def _env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
         return kept | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUTF8": "1"}
+
+    @property
+    def _uv_install(self) -> list[str]:
+        command = [str(self.folder / "bin" / "uv"), "pip", "install", "--python", str(self.python)]
+        return [*command, "--no-deps", "--no-build", *uv_flags(self._pip_config)]
+
+    @cached_property
+    def _uv_env(self) -> dict[str, str]:
+        return self._env | uv_settings(self._pip_config, self._env, system_certificates=_has_certificates())
 
     @cached_property
     def _pip_config(self) -> dict[str, str]:

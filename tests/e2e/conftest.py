@@ -34,3 +34,21 @@ def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The name of an image of this checkout; `.ci/run` builds it with `.ci/image`."""
+    name = os.environ.get("TEST_IMAGE")
+    if not name:
+        pytest.skip("no image to test: build one (`make image`) and name it in TEST_IMAGE")
+    return name
+
+
+@pytest.fixture(scope="session")
+def canary() -> str:
+    """The password that the image's build was given; it must be nowhere in the image."""
+    password = os.environ.get("TEST_IMAGE_CANARY")
+    if not password:
+        pytest.skip("no password was given to the image's build: TEST_IMAGE_CANARY is not set")
+    return password

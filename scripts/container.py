@@ -1,0 +1,97 @@
+"""What the image runs: `python -m scripts.container`, its entry point and process 1.
+
+Without a command, or with options only, it serves (`scripts.serve`, on all addresses). `keys ...` and `models ...` run the
+scripts of those names. Anything else goes to BentoML's own entry point, as BentoCloud and BentoML's users expect.
+
+It makes the image work wherever it is started: read-only, as any user, with models of its own or a volume of somebody's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST = "0.0.0.0"  # noqa: S104 - published ports lead to the container's own address
+VOLUME = Path("/models")
+"""Where a volume with a model store is mounted."""
+CACHE = Path("/cache")
+"""Where a volume for downloaded language models is mounted."""
+SECRET = "/run/secrets/tandem-keys.json"  # noqa: S105 - where keys are, not what they are
+
+NO_KEYS = """Tandem would listen where other machines reach it, and it has no keys: it does not start. Either
+  make a key:          docker run --rm --user "$(id -u)" -v "$PWD:/keys" -e TANDEM_KEYS__FILE=/keys/tandem-keys.json IMAGE keys create NAME
+  and mount the file:  docker run -v "$PWD/tandem-keys.json:/run/secrets/tandem-keys.json:ro" -p 3000:3000 -p 3001:3001 IMAGE
+  or let everybody in, where something else keeps strangers out: -e TANDEM_AUTH=off"""
+
+
+def environment(given: Mapping[str, str], cache: Path = CACHE) -> dict[str, str]:
+    """What the container says itself where `given`, its environment, does not."""
+    said = {"BENTOML_HOME": "/tmp/tandem", "TANDEM_KEYS__FILE": SECRET}  # noqa: S108 - of the container alone
+    if os.access(cache, os.W_OK):
+        said["HF_HOME"] = str(cache / "huggingface")
+    return {name: value for name, value in said.items() if name not in given}
+
+
+def settle_models(home: Path, volume: Path, shipped: Path) -> None:
+    """Makes `home`/models the model store: the volume where it has models, else a copy of the shipped ones.
+
+    An empty volume is filled with them, as Docker does with its own volumes.
+    """
+    store = home / "models"
+    home.mkdir(parents=True, exist_ok=True)
+    if store.exists():
+        return
+    store.unlink(missing_ok=True)  # a link to a volume that is there no more
+    if volume.is_dir():
+        if any(volume.iterdir()):
+            store.symlink_to(volume)
+            return
+        if volume.is_mount() and os.access(volume, os.W_OK):
+            shutil.copytree(shipped, volume, dirs_exist_ok=True)
+            store.symlink_to(volume)
+            return
+    shutil.copytree(shipped, store)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs what the container was asked for; returns the exit status."""
+    # The kernel shields process 1 from signals that it has no handler for: a stop during the start would be lost.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    bento = Path(os.environ["BENTO_PATH"])
+    os.environ.update(environment(os.environ))
+    command, *rest = arguments or [""]
+    if command == "keys":
+        from scripts import keys
+
+        return keys.main(rest)
+    if command and not command.startswith("-") and command != "models":
+        os.execvp("bash", ["bash", str(bento / "env" / "docker" / "entrypoint.sh"), *arguments])  # noqa: S606
+    settle_models(Path(os.environ["BENTOML_HOME"]), VOLUME, bento / "models")
+    if command == "models":
+        from scripts import models
+
+        return int(models.main(rest, standalone_mode=False) or 0)
+    return _serve(arguments)
+
+
+def _serve(options: list[str]) -> int:
+    from scripts import serve
+    from scripts.preflight import binding_problem, settings_problems
+
+    address = ["--host", HOST, "--port", os.environ.get("PORT", "3000"), *options]
+    host = address[len(address) - 1 - address[::-1].index("--host") + 1]
+    if not settings_problems(os.environ) and binding_problem(host):
+        print(NO_KEYS, file=sys.stderr)
+        return 1
+    return serve.main(address)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
