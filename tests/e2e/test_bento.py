@@ -43,7 +43,9 @@ def test_the_bento_ships_what_is_served_and_nothing_else(bento: Server, home: Pa
     source = home / "bentos" / "tandem" / latest / "src"
     shipped = {path.name for path in source.iterdir()}
     assert {"service.py", "services", "models"} <= shipped
-    assert not shipped & {"tests", "scripts", ".venv", ".git", ".tandem", "docs"}
+    assert not shipped & {"tests", ".venv", ".git", ".tandem", "docs"}
+    scripts = {path.stem for path in (source / "scripts").iterdir()} - {"__init__"}
+    assert scripts == {"container", "serve", "preflight", "keys", "models"}
 
 
 def test_both_kinds_of_model_answer(bento: Server) -> None:
