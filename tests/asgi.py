@@ -42,6 +42,8 @@ class Client:
         self.sent.append(message)
         if message.get("body"):
             self.received_body.set()
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._gone.set()  # as uvicorn says when an answer is complete
 
     async def ask(self, app: ASGIApp, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """One request to `app`, until it returns."""

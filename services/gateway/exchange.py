@@ -32,6 +32,7 @@ class Exchange:
         "_receive",
         "_send",
         "_watch",
+        "answered",
         "body_limit",
         "departed",
         "line",
@@ -48,6 +49,8 @@ class Exchange:
         self.line = line
         self.started = False
         """Whether the head of the answer is out, after which the status cannot change."""
+        self.answered = False
+        """Whether all of the answer is handed over: servers call that a departure too, and it is none."""
         self.departed = False
         """Whether the client left while its answer was worked on; the work is cancelled then."""
         self._watch: asyncio.Task[None] | None = None
@@ -87,7 +90,7 @@ class Exchange:
 
     async def whole(self, status: int, body: bytes, content_type: bytes, headers: Iterable[Header] = ()) -> None:
         """Send a whole answer."""
-        self.started = True
+        self.started = self.answered = True
         self.line.status = status
         head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
         if self.passage is not None:
@@ -107,6 +110,7 @@ class Exchange:
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         if not self.started:
             await self._start(status, content_type, headers)
+        self.answered = True
         await self._send({"type": "http.response.body", "body": b""})
 
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
@@ -118,7 +122,7 @@ class Exchange:
         leaving = asyncio.ensure_future(self._client_left())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+            if not working.done() and not self.answered:
                 raise ClientGone
             await working
         finally:
@@ -128,8 +132,9 @@ class Exchange:
 
     async def _end_with_client(self, work: asyncio.Task[Any]) -> None:
         await self._client_left()
-        self.departed = True
-        work.cancel()
+        if not self.answered:
+            self.departed = True
+            work.cancel()
 
     async def _client_left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

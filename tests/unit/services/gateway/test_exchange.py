@@ -177,3 +177,20 @@ async def test_cancelled_caller_cancels_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert cancelled.is_set()
+
+
+async def test_client_that_has_its_whole_answer_has_not_left() -> None:
+    client = Client()
+    exchange = make(client)
+
+    async def answer() -> None:
+        await exchange.stream(200, pieces(b"1"), b"text/plain")
+        for _ in range(5):  # what is closed after an answer may take its time
+            await asyncio.sleep(0)
+
+    work = asyncio.create_task(exchange.while_connected(answer()))
+    exchange.listen(work)
+    await work
+    exchange.close()
+    assert not exchange.departed
+    assert client.complete
