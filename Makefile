@@ -34,7 +34,7 @@ test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 	@$(setup) --models --dev
 	@exec $(python) -m scripts.test $(ARGS)
 
-bench: ## measure against other servers; PEERS=all or names, ARGS=--quick for a trial
+bench: ## measure against other servers; PEERS=all or names, ARGS=--quick for a trial, ARGS=--cost for what control costs
 	@$(setup) --models --dev
 	@exec $(python) -m scripts.bench $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 

@@ -35,6 +35,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run: one round, 2 s a point, results not kept")
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="memory at full load, instead of the above")
     parser.add_argument("--soak-streams", type=int, metavar="N", help="N LLM streams, 64 at once, instead of the above")
+    parser.add_argument(
+        "--cost", action="store_true", help="what keys, limits, log and traces cost, instead of the above"
+    )
     parser.add_argument("--busy-ok", action="store_true", help="measure although others use the machine")
     return parser.parse_args(arguments)
 
@@ -63,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from scripts.bench.llm import soak as streams
 
         return streams.run(options.soak_streams, facts, folder)
+    if options.cost:
+        from scripts.bench import cost
+
+        return cost.run(options, facts, folder)
     return _compare(options, peers, facts, folder)
 
 

@@ -71,7 +71,7 @@ def tandem_command(peer: Peer) -> Command:
     """
     if not any(spec.name == "iris" for spec in store.list_specs()):
         raise environments.Unavailable("the models are not trained yet: `make train`")
-    home = WORK / TARGET / "home"
+    home = WORK / peer.name / "home"
     models = store.store_folder()
     link = home / "models"
     home.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from scripts.bench.samples import Load, Sample, Start
 from scripts.bench.server import Server, StartError, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from scripts.bench.catalogue import Peer
     from scripts.bench.messages import Body
@@ -142,9 +142,12 @@ def _llm_state(peer: Peer) -> str:
         return "starting"
 
 
-def measure(peer: Peer, server: Server, load: Load, number: int, seconds: float) -> Sample:
-    """One point: what the clients saw and what it cost."""
+def measure(
+    peer: Peer, server: Server, load: Load, number: int, seconds: float, headers: Mapping[str, str] | None = None
+) -> Sample:
+    """One point: what the clients saw and what it cost. `headers` go with each request."""
     body = messages.iris(peer.protocol, load.rows)
+    body = replace(body, headers={**body.headers, **(headers or {})})
     fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds)
     server.trim_log()
     before, machine_before = server.usage(), _machine_cpu()

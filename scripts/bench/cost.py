@@ -1,0 +1,246 @@
+"""What keys, limits, log, metrics and traces cost on the hot path: `make bench ARGS=--cost`.
+
+Servers that differ in nothing else run side by side, and are loaded in turn, a short while each, over many rounds: what the
+machine does meanwhile hits all of them alike, and each ratio is of two measurements seconds apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from dataclasses import asdict, dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from scripts.bench import messages, report, rounds, tables, wrk
+from scripts.bench.catalogue import Peer, tandem_command
+from scripts.bench.environments import Unavailable
+from scripts.bench.goals import Goal
+from scripts.bench.paths import WORK
+from scripts.bench.samples import Load, Sample, as_json, ratio, summarise
+from scripts.bench.server import Server, StartError, running
+from services.gateway.control.keys import Key, added, digest_of, new_secret
+from services.gateway.control.keys_file import FileKeys
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from scripts.bench.server import Command
+
+BUSY = Load(64)
+LEAST = 0.9
+"""Share of the throughput without all of it that must be left."""
+_FIRST_PORT = 3500
+_SETTLE_SECONDS = 2.0
+_BARE = "without"
+_UNOBSERVED = "scripts.bench.unobserved:Gateway"
+_MANY = "1000000000"
+_LIMITS = {
+    "TANDEM_LIMITS__CALLER__REQUESTS_PER_MINUTE": _MANY,
+    "TANDEM_LIMITS__CALLER__CONCURRENT_REQUESTS": _MANY,
+    "TANDEM_LIMITS__CALLER_MODELS": f'{{"iris": {{"requests_per_minute": {_MANY}}}}}',
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to set the same server up."""
+
+    name: str
+    title: str
+    env: dict[str, str] = field(default_factory=dict)
+    keys: bool = False
+    target: str = "service:Gateway"
+    sample_ratio: float | None = None
+    """Share of the requests that is traced; None without tracing."""
+
+
+VARIANTS = (
+    Variant(_BARE, "nothing: no key, limit, log, metric", {"TANDEM_GATEWAY__ACCESS_LOG": "false"}, target=_UNOBSERVED),
+    Variant("metrics", "metrics", {"TANDEM_GATEWAY__ACCESS_LOG": "false"}),
+    Variant("log", "metrics, access log"),
+    Variant("keys", "metrics, access log, keys", keys=True),
+    Variant("all", "metrics, access log, keys, limits", _LIMITS, keys=True),
+    Variant("all-traced-0", "the same, tracing configured, none sampled", _LIMITS, keys=True, sample_ratio=0),
+    Variant("all-traced-1", "the same, 1 % of the requests traced", _LIMITS, keys=True, sample_ratio=0.01),
+    Variant("all-traced-100", "the same, every request traced", _LIMITS, keys=True, sample_ratio=1),
+)
+HELD = ("all", "all-traced-0", "all-traced-1")
+"""The variants that the goal is for."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variant that runs."""
+
+    variant: Variant
+    peer: Peer
+    server: Server
+    headers: dict[str, str]
+
+
+def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int:
+    """Measure every variant, print and write `cost.json`; exit status 1 when the goal is missed or nothing was measured."""
+    samples: list[Sample] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            collector = stack.enter_context(_collector())
+            settings = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
+            time.sleep(_SETTLE_SECONDS)
+            for number in range(options.rounds):
+                turn = number % len(settings)
+                for one in (*settings[turn:], *settings[:turn]):
+                    samples.append(_measure(one, number, options.seconds))
+                    _say(samples[-1])
+    except (StartError, Unavailable) as error:
+        print(f"not run: {error}")
+        return 1
+    goals = check(samples)
+    publish(samples, goals, facts, folder)
+    return 0 if all(one.met for one in goals) else 1
+
+
+def check(samples: Sequence[Sample]) -> list[Goal]:
+    """Whether enough throughput is left."""
+    goals = []
+    for name in HELD:
+        left = ratio(samples, BUSY, name, _BARE)
+        if left is not None:
+            title = next(one.title for one in VARIANTS if one.name == name)
+            goals.append(Goal(f"at least {LEAST:.0%} of the throughput with {title}", f"{left:.1%}", left >= LEAST))
+    errors = sum(one.errors + one.socket_errors for one in samples)
+    return [*goals, Goal("no failed request", str(errors), errors == 0)]
+
+
+@contextlib.contextmanager
+def _serving(variant: Variant, at: int, collector: str) -> Iterator[Setting]:
+    """A server of `variant`, warm, with a folder of its own."""
+    peer = peer_of(variant, at, collector)
+    headers = {}
+    keys = _key_file(variant)
+    if variant.keys:
+        headers["authorization"] = f"Bearer {_make_key(keys)}"
+    body = replace(messages.iris("classify", 1), headers={"content-type": "application/json", **headers})
+    with running(peer.prepare(peer), peer.port, peer.log_file) as server:
+        server.wait(lambda: messages.post(peer.url, body)[0] == 200, peer.start_timeout)  # noqa: PLR2004 - HTTP's OK
+        wrk.measure(peer.url, body, "cost-warm", BUSY.connections, 1)
+        print(f"{variant.name}: up", flush=True)
+        yield Setting(variant, peer, server, headers)
+
+
+def peer_of(variant: Variant, at: int, collector: str) -> Peer:
+    """`variant` as the benchmark's other parts see a server; `at` is its place among them."""
+    return Peer(f"cost-{variant.name}", variant.title, _FIRST_PORT + at, lambda one: _command(one, variant, collector))
+
+
+def _command(peer: Peer, variant: Variant, collector: str) -> Command:
+    """As `tandem_command`, without a language model, which would share the cores while it loads."""
+    command = tandem_command(peer)
+    env = {
+        "TANDEM_GATEWAY__GRPC_PORT": "0",
+        "TANDEM_LLM__MODEL": "/nonexistent",
+        "TANDEM_KEYS__FILE": str(_key_file(variant)),
+        **variant.env,
+    }
+    if variant.sample_ratio is not None:
+        env |= {"TANDEM_TRACING__ENDPOINT": collector, "TANDEM_TRACING__SAMPLE_RATIO": str(variant.sample_ratio)}
+    argv = tuple(variant.target if part == "service:Gateway" else part for part in command.argv)
+    return replace(command, argv=argv, env=command.env | env)
+
+
+def _key_file(variant: Variant) -> Path:
+    return WORK / "cost" / f"{variant.name}-keys.json"
+
+
+def _make_key(file: Path) -> str:
+    """The secret of the only key in `file`."""
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    secret = new_secret()
+    key = Key(name="bench", digest=digest_of(secret.encode()).hex(), created=time.time())
+    asyncio.run(FileKeys(file).change(lambda keys: added(keys, key)))
+    return secret
+
+
+@contextlib.contextmanager
+def _collector() -> Iterator[str]:
+    """The address of somebody who takes spans and forgets them."""
+
+    class Sink(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _measure(one: Setting, number: int, seconds: float) -> Sample:
+    sample = rounds.measure(one.peer, one.server, BUSY, number, seconds, one.headers)
+    return replace(sample, peer=one.variant.name)
+
+
+def _cpu_us(sample: Sample) -> float:
+    """The server's CPU time a request, in microseconds."""
+    return 1e6 * sample.server_cores / sample.per_second
+
+
+def _say(sample: Sample) -> None:
+    print(
+        f"round {sample.round + 1}  {sample.peer:<15} {sample.per_second:>8.0f}/s  {_cpu_us(sample):6.1f} us CPU a request"
+        f"  p99 {sample.p99:6.2f} ms  errors {sample.errors + sample.socket_errors}",
+        flush=True,
+    )
+
+
+def publish(samples: Sequence[Sample], goals: Sequence[Goal], facts: dict[str, Any], folder: Path) -> None:
+    """The table to standard output, `cost.json` to `folder`."""
+    titles = {one.name: one.title for one in VARIANTS}
+    summaries = summarise(samples)
+    ratios = {one.peer: ratio(samples, BUSY, one.peer, _BARE) for one in summaries}
+    cpu = {one.peer: 1e6 * one.server_cores / one.per_second for one in summaries}
+    rows = [
+        [
+            titles[one.peer],
+            f"{one.per_second:,.0f}",
+            f"{ratios[one.peer]:.1%}",
+            f"{cpu[one.peer]:.1f}",
+            f"{one.p99:.2f}",
+            str(one.errors),
+        ]
+        for one in sorted(summaries, key=lambda one: list(titles).index(one.peer))
+    ]
+    print("\n/classify, one row, 64 connections")
+    print(tables.grid(["what is on", "req/s", "of without", "CPU us/req", "p99 ms", "errors"], rows))
+    print("\n" + tables.goals(goals))
+    report.write(
+        folder / "cost.json",
+        facts
+        | {
+            "variants": [{"name": one.name, "what_is_on": one.title} for one in VARIANTS],
+            "of_without": {name: round(value, 3) for name, value in ratios.items() if value is not None},
+            "cpu_us_per_request": {name: round(value, 1) for name, value in cpu.items()},
+            "goals": [asdict(one) for one in goals],
+            "summaries": as_json(summaries),
+            "samples": as_json(samples),
+        },
+    )
