@@ -25,7 +25,7 @@ from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from services.asgi import Receive, Scope, Send
+    from services.asgi import ASGIApp, Receive, Scope, Send
     from services.gateway.control.path import Control
     from services.telemetry.tracing import Tracing
 
@@ -66,13 +66,18 @@ class Stage:
         specs: Sequence[ModelSpec] = (FLOWERS,),
         control: Control | None = None,
         tracing: Tracing | None = None,
+        *,
+        classifier: FakeClassifier | None = None,
+        llm: FakeLLM | None = None,
+        fallback: ASGIApp | None = None,
         **gateway: Any,
     ) -> None:
+        """What is not given is a fake of its own; `gateway` has settings of that section."""
         self.control = control
         self.grpc_port = 0
         """Where `channel` connects to."""
-        self.classifier = FakeClassifier()
-        self.llm = FakeLLM()
+        self.classifier = classifier or FakeClassifier()
+        self.llm = llm or FakeLLM()
         self.dependencies = {
             "classifier": FakeDependency("Classifier"),
             "llm": FakeDependency("language model", {"state": "ready", "model": LLM_NAME, "models": [LLM_NAME]}),
@@ -88,7 +93,12 @@ class Stage:
         )
         native = NativeRoutes(self.dataplane, self.settings.gateway.max_rows)
         self.app = create_app(
-            self.dataplane, native, self.telemetry, self.settings.gateway.max_body_bytes, _nothing_else, control
+            self.dataplane,
+            native,
+            self.telemetry,
+            self.settings.gateway.max_body_bytes,
+            fallback or _nothing_else,
+            control,
         )
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
 from services.gateway.control.path import Control
+from services.gateway.document import DocumentRoutes
 from services.gateway.exchange import ClientGone, Departures, Exchange
 from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tandem.gateway")
 
-_BENTOML_PATHS = frozenset({"/", "/docs.json", "/schema.json"})
+_BENTOML_PATHS = frozenset({"/", "/schema.json"})
 _BENTOML_PREFIX = "/static_content/"
 _CLIENT_CLOSED_REQUEST = 499
 _OPENAI_MODEL = f"{MODELS_PATH}/{{model}}"
@@ -55,7 +56,11 @@ class Route:
 
 
 def routes(
-    native: NativeRoutes, openai: OpenAIRoutes, oip: OIPRoutes, operations: OperationsRoutes
+    native: NativeRoutes,
+    openai: OpenAIRoutes,
+    oip: OIPRoutes,
+    operations: OperationsRoutes,
+    documents: DocumentRoutes,
 ) -> dict[str, Route]:
     """The table of paths."""
     return {
@@ -67,6 +72,8 @@ def routes(
         "/readyz": Route("GET", operations.ready),
         "/health": Route("GET", operations.health),
         "/metrics": Route("GET", operations.metrics),
+        "/openapi.json": Route("GET", documents.openapi),
+        "/docs.json": Route("GET", documents.openapi),
         **{path: Route("POST", openai.passed_through, openai_errors.error_body) for path in PASSED_THROUGH},
         MODELS_PATH: Route("GET", openai.models, openai_errors.error_body),
         "/v2": Route("GET", oip.server, oip_errors.error_body),
@@ -213,7 +220,7 @@ def create_app(
     """The gateway over its collaborators; tests give it fakes. Without `control` everybody may do everything."""
     openai = OpenAIRoutes(dataplane)
     oip = OIPRoutes(dataplane)
-    table = routes(native, openai, oip, OperationsRoutes(dataplane, telemetry))
+    table = routes(native, openai, oip, OperationsRoutes(dataplane, telemetry), DocumentRoutes(native.max_rows))
     return GatewayApp(
         table, model_routes(openai, oip), telemetry, body_limit, fallback, control or Control(None, None, 1.0)
     )

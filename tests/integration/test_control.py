@@ -167,7 +167,7 @@ def test_every_route_has_said_what_it_needs() -> None:
             return None
 
     anything: Any = Handlers()
-    table = {**routes(anything, anything, anything, anything), **model_routes(anything, anything)}
+    table = {**routes(anything, anything, anything, anything, anything), **model_routes(anything, anything)}
     unsaid = {path for path in table if path not in OPEN and path not in NEEDS}
     assert unsaid == {f"/v2/repository/models/{{model}}/{action}" for action in ("load", "unload")}
 
@@ -401,7 +401,7 @@ async def test_client_that_leaves_frees_its_place_and_what_it_held(tmp_path: Pat
     assert bundle.counted(path if path == NATIVE else "/v2/models/{model}/infer", 499) == 1
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", ""])
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "", "1_0", "infinity"])
 async def test_timeout_that_is_no_number_of_seconds_is_400(tmp_path: Path, seconds: str) -> None:
     control, _ = control_over(tmp_path)
     async with asking(control) as client:

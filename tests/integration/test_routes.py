@@ -188,6 +188,6 @@ async def test_pages_of_bentoml_are_bentomls() -> None:
 
     bundle = Bundle(fallback=bentoml_app)
     async with bundle.client() as client:
-        for path in ("/", "/docs.json", "/schema.json", "/static_content/index.html"):
+        for path in ("/", "/schema.json", "/static_content/index.html"):
             assert (await client.get(path)).status_code == 200
-    assert seen == ["/", "/docs.json", "/schema.json", "/static_content/index.html"]
+    assert seen == ["/", "/schema.json", "/static_content/index.html"]

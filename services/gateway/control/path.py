@@ -126,7 +126,8 @@ def _deadline(timeout: bytes | None, seconds: float | None) -> float:
     """When the caller's time is up, on the loop's clock. Raises InvalidInput."""
     if timeout is not None:
         try:
-            asked = float(timeout)
+            # Python would read "1_0" and "infinity" as well.
+            asked = math.nan if timeout.strip(b"+-.0123456789eE") else float(timeout)
         except ValueError:
             asked = math.nan
         if not asked > 0:

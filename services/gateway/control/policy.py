@@ -23,6 +23,8 @@ OPEN: frozenset[str] = frozenset(
         "/livez",
         "/healthz",
         "/readyz",
+        "/openapi.json",
+        "/docs.json",
         "/v2/health/live",
         "/v2/health/ready",
         f"{_OIP}ServerLive",
@@ -32,7 +34,7 @@ OPEN: frozenset[str] = frozenset(
         "/grpc.health.v1.Health/Watch",
     }
 )
-"""What orchestrators ask, without a key: it says whether the server works and nothing else."""
+"""What orchestrators ask, without a key: it says whether the server works and nothing else. And what the API looks like."""
 
 NEEDS: dict[str, Need] = {
     "/classify": _INFER,

@@ -26,7 +26,7 @@ class NativeRoutes:
 
     def __init__(self, dataplane: DataPlane, max_rows: int) -> None:
         self._dataplane = dataplane
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self.decode_rows: RequestDecoder[RowsRequest]
         self.decode_row: RequestDecoder[RowRequest]
         dataplane.catalogue.listen(self._learn_models)
@@ -58,7 +58,7 @@ class NativeRoutes:
     def _learn_models(self) -> None:
         catalogue = self._dataplane.catalogue
         specs = tuple(catalogue.specs.values())
-        self.decode_rows = RequestDecoder(specs, "rows", self._max_rows, catalogue.others)
+        self.decode_rows = RequestDecoder(specs, "rows", self.max_rows, catalogue.others)
         self.decode_row = RequestDecoder(specs, "row", None, catalogue.others)
 
     async def _explain(self, exchange: Exchange, spec: ModelSpec, row: Row) -> None:
