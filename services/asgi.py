@@ -6,7 +6,7 @@ Written against ASGI 3 itself, since these lines run on every request.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 import bentoml
@@ -23,6 +23,9 @@ Header = tuple[bytes, bytes]
 TIMEOUT_HEADER = "x-request-timeout"
 """Seconds that the sender of a request still waits for its answer."""
 
+ANSWER = "tandem.answer"
+"""Name of the scope's extension that answers in one write, past every layer between; see `services.http_protocol`."""
+_NO_EXTENSIONS: Mapping[str, Any] = {}
 _JSON: Header = (b"content-type", b"application/json")
 _MOST_DIGITS = 18
 """Of a content length that is worth reading: Python refuses to read numbers of some thousand digits."""
@@ -47,8 +50,10 @@ class FrontMiddleware:
     BentoML builds middleware before it has an instance of the service, hence the look-up at the first request.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, first: bool = False) -> None:
+        """`first` says that no other middleware has to see the answers."""
         self._bentoml_app = app
+        self._first = first
         self._front: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +66,8 @@ class FrontMiddleware:
         if self._front is None:
             service: HasFront = bentoml.get_current_service()
             self._front = service.front(self._bentoml_app)
+        if not self._first:
+            scope.get("extensions", {}).pop(ANSWER, None)
         await self._front(scope, receive, send)
 
 
@@ -106,6 +113,13 @@ def _within(body: bytes, limit: int) -> bytes:
 
 def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+async def answer(scope: Scope, send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:
+    """One whole answer, in one write where the server can: head and body in two cost the reader a second wake-up."""
+    at_once = scope.get("extensions", _NO_EXTENSIONS).get(ANSWER)
+    if at_once is None or not at_once(status, body, headers):
+        await send_bytes(send, status, body, headers)
 
 
 async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:

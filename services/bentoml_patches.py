@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from _bentoml_impl.server.app import ServiceAppFactory
 from uvicorn.protocols.http import auto
 
+from services.asgi import FrontMiddleware
 from services.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def apply() -> None:
         return
 
     def middlewares(factory: ServiceAppFactory) -> list[Middleware]:
-        return [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
+        kept = [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
+        if kept[0].cls is FrontMiddleware:
+            kept[0].kwargs["first"] = True
+        return kept
 
     middlewares.tandem = True  # type: ignore[attr-defined]
     ServiceAppFactory.middlewares = property(middlewares)

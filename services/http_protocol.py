@@ -7,17 +7,23 @@ headers. What is left to do here, once a connection or a read rather than once a
 * the trailers of a chunked body were added to the request's headers, where a key or a length in them would have counted;
 * a wish for an upgrade (a WebSocket, HTTP/2) went past the gateway, or lost the request's body and the requests behind it: it is
   passed over, as RFC 9110 allows, and the request answered in plain HTTP/1.1;
+* a timer was started after every answer and stopped by the next request: a connection now looks at itself now and then;
+* an answer went out in two writes: `http_answer.py` makes one of them;
 * a request that expects `100 Continue` and is refused may be followed by its body or by another request: nobody can tell which, so
   such a connection is closed after the answer.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.asgi import ANSWER
+from services.http_answer import answer_at_once
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,18 +55,25 @@ class HttpProtocol(HttpToolsProtocol):
         self._awaited: object | None = None
         self._received_by_then = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._rests = False
+        """Whether every request has been answered and no other has begun."""
+        self._answered = 0
+        self._answered_by_then = 0
+        self._rest_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer = self.loop.call_later(self.look_seconds, self._look)
+        self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._rest_timer):
+            if timer is not None:
+                timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._rests = False
         self._read = len(data)
         self._received += self._read
         self._fruitful = False
@@ -89,6 +102,7 @@ class HttpProtocol(HttpToolsProtocol):
         HttpToolsProtocol.on_headers_complete(self)  # half the time of super(), on every request
         if self.cycle is None or self.cycle.scope is not self.scope:
             return  # it wishes for an upgrade: `_pass_over` begins anew
+        self.scope["extensions"] = {ANSWER: partial(answer_at_once, self.cycle)}  # type: ignore[dict-item]
         self.headers = []  # trailers are not headers
         if self.expect_100_continue:
             self.cycle.keep_alive = False
@@ -96,6 +110,26 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._fruitful = True
         HttpToolsProtocol.on_body(self, body)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request. uvicorn starts a timer here and stops it a request later; see `_end_rest`."""
+        self.server_state.total_requests += 1
+        self._answered += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rests = True
+
+    def _end_rest(self) -> None:
+        """Close the connection when it has rested since the last call, which was `timeout_keep_alive` ago."""
+        if self._rests and self._answered == self._answered_by_then:
+            self.transport.close()
+            return
+        self._answered_by_then = self._answered
+        self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
 
     def _should_upgrade(self) -> bool:
         """Nothing may begin before the wish is taken out."""
@@ -137,7 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
         """What stands for what the client has yet to send; None while it waits for us, or rests for as long as it may."""
         if self._is_working():
             return self.cycle if self.cycle.more_body and not self.flow.read_paused else None
-        return None if self.timeout_keep_alive_task is not None else self.scope or self
+        return None if self._rests else self.scope or self
 
     def _advances(self) -> bool:
         """Whether a body comes fast enough."""

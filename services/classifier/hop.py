@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from services.asgi import TIMEOUT_HEADER, read_body, send_bytes, send_json
+from services.asgi import TIMEOUT_HEADER, answer, read_body, send_bytes, send_json
 from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
@@ -95,7 +95,7 @@ class HopApp:
         with self._metrics.timing(spec.name, "predict"):
             probabilities = await runner.predict(rows, deadline)
         frame = encode_frame(spec.name, spec.version, {"probabilities": probabilities})
-        await send_bytes(send, 200, frame, _FRAME)
+        await answer(scope, send, 200, frame, _FRAME)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
@@ -104,15 +104,15 @@ class HopApp:
         with self._metrics.timing(runner.spec.name, "infer"):
             outputs = await runner.infer(tensors, deadline)
         frame = encode_frame(header.model, header.version, outputs)
-        await send_bytes(send, 200, frame, _FRAME)
+        await answer(scope, send, 200, frame, _FRAME)
 
     async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
         with self._metrics.timing(runner.spec.name, "attribute"):
             probabilities, attributions = await runner.attribute(rows, deadline)
-        answer = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
-        await send_json(send, 200, msgspec.json.encode(answer))
+        found = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
+        await send_json(send, 200, msgspec.json.encode(found))
 
     async def _status(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send_json(send, 200, msgspec.json.encode(self._registry.status()))

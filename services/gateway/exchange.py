@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from services.asgi import read_body, send_bytes
+from services.asgi import answer, read_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable
@@ -95,7 +95,7 @@ class Exchange:
         head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
         if self.passage is not None:
             head = (*head, *self.passage.headers())
-        await send_bytes(self._send, status, body, head)
+        await answer(self.scope, self._send, status, body, head)
 
     async def stream(
         self, status: int, pieces: AsyncGenerator[bytes, None], content_type: bytes, headers: Iterable[Header] = ()

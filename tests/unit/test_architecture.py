@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.tensors", "services.classifier.serving_state", "services.roles"),
     (
         "services.asgi",
+        "services.http_answer",
         "services.http_protocol",
         "services.frames",
         "services.telemetry",
