@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
-_GRACE = 20
-"""Seconds that requests under way have to finish once the server was asked to stop."""
-_PATIENCE = 15
-"""Seconds after those until whatever is left is killed."""
+_PATIENCE = 30
+"""Seconds, after those that requests under way have to finish, until whatever is left is killed."""
 _GRPC_PORT = "TANDEM_GATEWAY__GRPC_PORT"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -66,7 +65,9 @@ def home_of_role(home: Path, role: str, port: int) -> Path:
 class Server:
     """`bentoml serve` and everything that comes of it."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], grace: float) -> None:
+        """`arguments` are those of `bentoml serve`; `grace` is how long it gives its requests when it stops, in seconds."""
+        self._grace = grace
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._stopping = False
@@ -93,14 +94,15 @@ class Server:
         print(f"The server ended by itself ({_manner(code)}); the lines above may say why.", file=sys.stderr)
         return code if code > 0 else 1
 
-    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:
             self._sweep()
             return
         self._stopping = True
-        print(f"\nStopping: requests under way have {_GRACE} s. Ctrl-C again stops at once.", flush=True)
-        self._process.terminate()
-        signal.alarm(_GRACE + _PATIENCE)
+        print(f"\nStopping: requests under way have {self._grace:g} s. Ctrl-C again stops at once.", flush=True)
+        # Ctrl-C and a closed terminal are in a hurry; an orchestrator wants load balancers to be told first.
+        self._process.send_signal(signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
+        signal.alarm(math.ceil(self._grace) + _PATIENCE)
 
     def _sweep(self) -> None:
         """Ends every descendant: those that BentoML left to us, and BentoML itself if it still runs."""
@@ -149,8 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     if role != "all":
         os.environ["BENTOML_HOME"] = str(home_of_role(home, role, wanted.port))
     address = ["--host", wanted.host, "--port", str(wanted.port)]
-    server = Server([wanted.service or TARGETS[role], *address, "--timeout-graceful-shutdown", str(_GRACE)])
-    return server.wait()
+    drain = load_settings().drain
+    return Server([wanted.service or TARGETS[role], *address], drain.delay + drain.timeout).wait()
 
 
 if __name__ == "__main__":

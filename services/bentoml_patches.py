@@ -12,26 +12,45 @@ its service options cannot leave them out:
 BentoML starts uvicorn with the HTTP protocol that uvicorn itself picks, and offers no other: `HttpProtocol`, which bounds what a
 client may send before Tandem sees any of it, is put where uvicorn looks.
 
+And its supervisor stops badly: it removes the sockets of the dependencies and then asks all processes to end at once, so
+that the gateway loses what it still needs. Ours ends the entry service first and keeps the sockets until all have
+ended, and bounds the wait, which is a day otherwise.
+
 `docs/performance.md` says what leaving them out is worth. `tests/unit/services/test_bentoml_patches.py` fails when a
 BentoML release moves what is patched here.
 """
 
 from __future__ import annotations
 
+import signal
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from _bentoml_impl.server.app import ServiceAppFactory
+from _bentoml_impl.server.serving import API_SERVER_NAME
+from bentoml._internal.utils.circus import Arbiter
+from circus.arbiter import Arbiter as CircusArbiter
+from circus.sighandler import SysHandler
+from tornado import gen
 from uvicorn.protocols.http import auto
 
 from services.asgi import FrontMiddleware
 from services.http_protocol import HttpProtocol
+from services.settings.tree import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.middleware import Middleware
 
 BENTOML_VERSION = "1.4.39"
 LEFT_OUT = frozenset({"TimeoutMiddleware", "OpenTelemetryMiddleware"})
+ENTRY_WATCHER = "service"
+"""What BentoML calls the processes of the entry service."""
+HURRY = signal.SIGUSR1
+"""Asks a process of the entry service to stop without telling load balancers first: what Ctrl-C becomes."""
+_PATIENCE = 15.0
+"""Seconds, after those that requests have, for a process to end by itself."""
 
 
 def apply() -> None:
@@ -59,3 +78,31 @@ def apply() -> None:
 
     middlewares.tandem = True  # type: ignore[attr-defined]
     ServiceAppFactory.middlewares = property(middlewares)
+    Arbiter.stop = CircusArbiter.stop  # type: ignore[method-assign] # BentoML's removes the dependencies' sockets first
+    Arbiter._stop_watchers = _stop_watchers  # noqa: SLF001 - there is no other way to say in which order
+    SysHandler.handle_int = _handle_int
+
+
+async def _stop_watchers(arbiter: Arbiter, close_output_streams: bool = False) -> None:
+    """Ends the entry service, then its address, then what it depends on, then BentoML's own affairs."""
+    drain = load_settings().drain
+    for watcher in arbiter.watchers:
+        watcher.graceful_timeout = drain.delay + drain.timeout + _PATIENCE
+    await _end(arbiter, lambda name: name == ENTRY_WATCHER, close_output_streams)
+    if API_SERVER_NAME in arbiter.sockets:
+        arbiter.sockets[API_SERVER_NAME].close()  # else clients wait there for nobody
+    await _end(arbiter, lambda name: name != ENTRY_WATCHER, close_output_streams)
+    arbiter.exit_stack.close()
+
+
+async def _end(arbiter: Arbiter, of: Callable[[str], bool], close_output_streams: bool) -> None:
+    await gen.multi([one._stop(close_output_streams) for one in arbiter.watchers if of(one.name)])  # noqa: SLF001
+
+
+def _handle_int(handler: SysHandler) -> None:
+    """Ctrl-C: somebody waits, and there is no load balancer to be told."""
+    for watcher in handler.controller.arbiter.watchers:
+        if watcher.name == ENTRY_WATCHER:
+            watcher.stop_signal = HURRY
+            watcher.stop_children = False
+    handler.quit()

@@ -76,6 +76,8 @@ class Stage:
         self.control = control
         self.grpc_port = 0
         """Where `channel` connects to."""
+        self.rpc: GrpcServer
+        """What answers there."""
         self.classifier = classifier or FakeClassifier()
         self.llm = llm or FakeLLM()
         self.dependencies = {
@@ -118,7 +120,7 @@ class Stage:
             probe.bind(("127.0.0.1", 0))
             self.grpc_port = int(probe.getsockname()[1])
         settings = self.settings.gateway.model_copy(update={"grpc_port": self.grpc_port})
-        server = GrpcServer(self.dataplane, self.telemetry, settings, self.control)
+        server = self.rpc = GrpcServer(self.dataplane, self.telemetry, settings, self.control)
         assert await server.start("127.0.0.1") == self.grpc_port
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:

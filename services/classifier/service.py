@@ -20,6 +20,7 @@ from services.classifier.engine_runner import EngineRunner, Executors
 from services.classifier.hop import HopApp, send_error
 from services.classifier.registry import Registry
 from services.classifier.serving_state import ServingState
+from services.drain import drain_on_signals
 from services.guard import check_hop, guarded
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
@@ -97,6 +98,7 @@ class Classifier:
     @bentoml.on_startup
     async def start(self) -> None:
         """Follow what is to be served, and get ready for explanations: predictions do not wait for their imports."""
+        drain_on_signals(load_settings().drain)
         self.registry.start()
         self._warming = asyncio.create_task(self._warm_up())
 

@@ -33,7 +33,7 @@ from services.telemetry.access_log import AccessLine
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from services.asgi import ASGIApp, Receive, Scope, Send
+    from services.asgi import ASGIApp, Message, Receive, Scope, Send
     from services.gateway.dataplane import DataPlane
     from services.gateway.native.routes import NativeRoutes
     from services.telemetry.recorder import Telemetry
@@ -131,6 +131,8 @@ class GatewayApp:
         route, template = self._find(path)
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         began = self._telemetry.begin(line, scope["headers"])
+        if self._control.closing:
+            send = _closing(send)
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = _handler(route, scope)
@@ -140,11 +142,9 @@ class GatewayApp:
             await handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, route)
-        except ClientGone:
+        except (ClientGone, asyncio.CancelledError) as end:
             _gone(line)
-        except asyncio.CancelledError:
-            _gone(line)
-            if not exchange.departed:
+            if not (isinstance(end, ClientGone) or exchange.departed or self._control.closing):
                 raise
         except Exception:
             logger.exception("Request %s failed", line.request_id)
@@ -196,6 +196,17 @@ def _handler(route: Route | None, scope: Scope) -> Callable[[Exchange], Awaitabl
 def _gone(line: AccessLine) -> None:
     line.status = _CLIENT_CLOSED_REQUEST
     line.client_gone = True
+
+
+def _closing(send: Send) -> Send:
+    """As `send`, but asks the client to use the connection no more: its next request goes to another server then."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return closing
 
 
 def _host(scope: Scope) -> str | None:

@@ -113,11 +113,16 @@ class Batcher(Generic[Payload, Result]):
             self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
         return await item.future
 
+    def abandon(self) -> None:
+        """Fail with Unavailable what waits and what is under way."""
+        _fail([*self._queue, *self._under_way], Unavailable("The server is stopping."))
+        self._queue.clear()
+        for task in self._running:
+            task.cancel()
+
     async def close(self) -> None:
         """Fail what waits with Unavailable and wait for what is under way."""
-        for item in self._queue:
-            if not item.future.done():
-                item.future.set_exception(Unavailable("The server is shutting down."))
+        _fail([*self._queue], Unavailable("The server is stopping."))
         self._queue.clear()
         if self._sweep is not None:
             self._sweep.cancel()

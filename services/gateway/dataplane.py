@@ -16,7 +16,7 @@ import numpy as np
 
 from models.attribution import rank
 from services.classifier.routes import Change
-from services.errors import InternalError, ServingError
+from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.contract import Contract
@@ -24,6 +24,7 @@ from services.gateway.control.admission import Gate
 from services.gateway.control.llm import GuardedLLM, before
 from services.gateway.control.work import current, seconds_left
 from services.gateway.explaining import Attributed, Explainer
+from services.gateway.health import STOPPING
 from services.gateway.stacking import row_count
 from services.gateway.watching import watch_batchers, watch_gates
 
@@ -68,6 +69,8 @@ class DataPlane:
     ) -> None:
         """Serve `specs` until the Classifier has said what it has."""
         self.catalogue = Catalogue(specs, classifier)
+        self.stopping = False
+        """Whether the server is about to stop, which readiness must say."""
         self._classifier = classifier
         workers = settings.gateway.workers
         self._llm = GuardedLLM(llm, settings.admission, self.llm_models, metrics, workers)
@@ -129,7 +132,9 @@ class DataPlane:
         await self._change(Change(name, load=False, version=version))
 
     def require_models(self) -> None:
-        """Raises Unavailable, with the reason, unless the classical models take requests."""
+        """Raises Unavailable, with the reason, unless new requests for the classical models should come here."""
+        if self.stopping:
+            raise Unavailable(str(STOPPING.reason))
         self._health.require("classifier")
 
     async def predict(self, spec: ModelSpec, rows: Sequence[Row]) -> list[Probabilities]:
@@ -198,8 +203,8 @@ class DataPlane:
         return tuple(self._health.last("llm").detail.get("models", ()))
 
     async def health(self) -> dict[str, Health]:
-        """How each dependency is right now."""
-        return await self._health.look()
+        """How each dependency is right now, and that none is to be asked for through a server that stops."""
+        return dict.fromkeys(self._health.names, STOPPING) if self.stopping else await self._health.look()
 
     def ready(self, seen: Mapping[str, Health]) -> bool:
         """Whether the server is, its dependencies being as `seen`: as `gateway.ready_when` says."""
@@ -207,7 +212,12 @@ class DataPlane:
 
     def seen(self, dependency: str) -> Health:
         """How a dependency was when last looked at."""
-        return self._health.last(dependency)
+        return STOPPING if self.stopping else self._health.last(dependency)
+
+    def abandon(self) -> None:
+        """Give up the predictions that wait or are under way."""
+        for lane in self._lanes.values():
+            lane.batcher.abandon()
 
     async def close(self) -> None:
         """Finish what was accepted."""

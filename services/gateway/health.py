@@ -11,7 +11,7 @@ import msgspec
 from services.errors import NotRunning, ServingError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _MISSES_UNTIL_DOWN = 3
 """Looks in a row that a live but busy dependency may leave unanswered before new requests are refused."""
@@ -31,7 +31,7 @@ class Health(msgspec.Struct, frozen=True):
     """How one dependency was when last looked at."""
 
     state: str
-    """"ready", "starting", "failed" or "down"."""
+    """"ready", "starting", "failed", "down" or "stopping"."""
     reason: str | None = None
     detail: dict[str, Any] = {}
     """All that it said of itself."""
@@ -49,6 +49,8 @@ _NOT_READY = {
 }
 """What clients are told for each state, and the seconds after which asking again makes sense."""
 
+STOPPING = Health("stopping", "The server is stopping.")
+"""How every dependency is through a gateway that is about to end."""
 _NOT_SEEN = Health("starting", "It has not answered yet.")
 
 
@@ -63,6 +65,11 @@ class HealthMonitor:
         self._once_up: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Future[dict[str, Health]] | None = None
+
+    @property
+    def names(self) -> Iterable[str]:
+        """Of all that is looked at."""
+        return self._dependencies
 
     def start(self) -> None:
         """Begin to look; needs a running loop."""

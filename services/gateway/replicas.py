@@ -92,6 +92,11 @@ class Replicas:
         for replica in (*self._replicas.values(), *self._leaving):
             await replica.upstream.close()
 
+    async def abandon(self) -> None:
+        """Break off what is under way, which ends as if every replica had died."""
+        for replica in (*self._replicas.values(), *self._leaving):
+            await replica.upstream.abandon()
+
     def each(self) -> Sequence[Upstream]:
         """Every replica that takes requests."""
         return [replica.upstream for replica in self._usable()]

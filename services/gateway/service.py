@@ -18,6 +18,7 @@ from services import bentoml_patches
 from services.asgi import use_front
 from services.binding import asked_host, host_of, is_served, own_url
 from services.classifier.service import Classifier
+from services.drain import drain_on_signals
 from services.gateway.app import create_app
 from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.banner import announce_when_ready
@@ -25,6 +26,7 @@ from services.gateway.binding import check_binding
 from services.gateway.control.assembly import create_control
 from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
+from services.gateway.leaving import Leaving
 from services.gateway.native.answers import classified, explained
 from services.gateway.native.models import ClassifyAnswer, ExplainAnswer
 from services.gateway.native.routes import NativeRoutes
@@ -62,6 +64,7 @@ class Gateway:
         settings = load_settings()
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._settings = settings.gateway
+        self._drain = settings.drain
         metrics_folder = shared_metrics_folder()
         if metrics_folder is not None:
             count_in_this_process()
@@ -129,9 +132,15 @@ class Gateway:
     @bentoml.on_startup
     async def start(self) -> None:
         """Open the connections, look after the dependencies, and say so when they are ready."""
+        leaving = Leaving(
+            self._dataplane, self._control, self._grpc, self._upstreams.values(), self._telemetry, self._drain.timeout
+        )
+        drain_on_signals(self._drain, leaving)
         await self._control.start()
         for upstream in self._upstreams.values():
             await upstream.open()
+        # Requests wait at the socket meanwhile: without a look they would be answered 503.
+        await self._monitor.look()
         self._monitor.start()
         self._dataplane.catalogue.start()
         self._tasks.append(asyncio.create_task(self._flush_telemetry()))

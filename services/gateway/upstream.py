@@ -51,6 +51,7 @@ class Upstream:
         self._probed = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
         self._waiting: set[asyncio.Timeout] = set()
         self._gone = False
+        self._streams: set[aiohttp.ClientResponse] = set()
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -75,6 +76,13 @@ class Upstream:
         for session in (self._pooled, self._fresh):
             if session is not None:
                 await session.close()
+
+    async def abandon(self) -> None:
+        """Break off what is under way, which ends as if the dependency had died."""
+        self._give_up_waiting()
+        for response in self._streams:
+            response.content.set_exception(aiohttp.ClientConnectionError())
+        await self.close()
 
     async def probe(self) -> bytes:
         """What the dependency says of itself, as JSON bytes.
@@ -149,6 +157,7 @@ class Upstream:
             async with self._heard_of_death(None):
                 response = await self._send(method, path, body, headers, idle_timeout)
             self._check_let_in(response.status)
+            self._streams.add(response)
             yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise NotReached(f"The {self.name} is not running.") from None
@@ -159,6 +168,7 @@ class Upstream:
             raise Unavailable(f"The {self.name} {problem}.") from None
         finally:
             if response is not None:
+                self._streams.discard(response)
                 response.close() if not response.content.at_eof() else response.release()
 
     @asynccontextmanager
@@ -196,10 +206,10 @@ class Upstream:
             options["server_hostname"] = to.name
         if self._pooled is not None:
             try:
-                return await self._pooled.request(method, to.base + path, **options)
+                return await _open(self._pooled).request(method, to.base + path, **options)
             except _LOST:
                 await self.probe()
-        return await self._fresh.request(method, to.base + path, **options)
+        return await _open(self._fresh).request(method, to.base + path, **options)
 
     def _session(self, *, keep_alive: bool) -> aiohttp.ClientSession:
         options: dict[str, Any] = {"limit": 0}
@@ -216,3 +226,9 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=2**18,
         )
+
+
+def _open(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    if session.closed:
+        raise Unavailable("The server is stopping.")
+    return session

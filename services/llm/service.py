@@ -10,6 +10,7 @@ import bentoml
 from models.llm.contract import EngineConfigError
 from services import bentoml_patches
 from services.asgi import use_front
+from services.drain import drain_on_signals
 from services.guard import check_hop, guarded
 from services.llm.device import Machine, gpus, resolve_device, this_machine
 from services.llm.front import EngineFront, send_error
@@ -66,6 +67,7 @@ class LLM:
     @bentoml.on_startup
     async def start(self) -> None:
         """Begin loading."""
+        drain_on_signals(load_settings().drain)
         self._host.start()
 
     @bentoml.on_shutdown

@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from services.settings.classifier import ClassifierSettings, ModelsSettings
 from services.settings.control import AdmissionSettings, KeysSettings, LimitsSettings, RedisSettings
+from services.settings.drain import DrainSettings
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.hop import HopSettings
 from services.settings.llm import LLMSettings
@@ -59,6 +60,7 @@ class Settings(_Sources):
 
     gateway: GatewaySettings = GatewaySettings()
     batching: BatchingSettings = BatchingSettings()
+    drain: DrainSettings = DrainSettings()
     keys: KeysSettings = KeysSettings()
     limits: LimitsSettings = LimitsSettings()
     admission: AdmissionSettings = AdmissionSettings()

@@ -56,6 +56,7 @@ class Server:
             "BENTOML_DO_NOT_TRACK": "true",
             "PYTHONUNBUFFERED": "1",
             "TANDEM_GATEWAY__GRPC_PORT": str(self.grpc_port),
+            "TANDEM_DRAIN__DELAY": "0",
             **(env or {}),
         }
         with log.open("wb") as output:

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.telemetry",
         "services.bentoml_patches",
         "services.binding",
+        "services.drain",
         "services.classifier.engine_runner",
     ),
     ("services.classifier.engine_shelf", "services.guard"),
@@ -57,7 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.gateway.native", "services.gateway.openai", "services.gateway.oip", "services.gateway.operations"),
     ("services.gateway.tandem_v1", "services.gateway.document", "services.gateway.rpc.health"),
     ("services.gateway.rpc",),
-    ("services.gateway.app",),
+    ("services.gateway.app", "services.gateway.leaving"),
     ("services.gateway.service",),
     ("service",),
 )

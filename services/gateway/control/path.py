@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from services.asgi import TIMEOUT_HEADER
-from services.errors import InvalidInput
+from services.errors import InvalidInput, Unavailable
 from services.gateway.control.identity import address_of, bearer
 from services.gateway.control.ledger import LedgerDown
 from services.gateway.control.passage import Passage
@@ -37,7 +37,10 @@ class Control:
         """Without `identity` nobody is asked for a key, without `limits` nobody is limited."""
         self._identity = identity
         self._limits = limits
-        self._limited = limits is not None and limits.configured
+        self._asks_all = limits is not None and limits.configured
+        self._refuses = False
+        self.closing = False
+        """Whether the server is about to stop, and clients should go elsewhere with their next request."""
         self._poll_interval = poll_interval
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -61,9 +64,17 @@ class Control:
         if self._limits is not None:
             await self._limits.ledger.close()
 
+    def announce_end(self) -> None:
+        """Let clients know that this server is about to stop."""
+        self.closing = True
+
+    def refuse(self) -> None:
+        """Let nobody in from now on."""
+        self._refuses = self._asks_all = True
+
     def concerns(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether a request must `enter` at all: with no keys, no limits and no deadline it need not."""
-        if self._limited or (self._identity is not None and self._identity.closed):
+        if self._asks_all or (self._identity is not None and self._identity.closed):
             return True
         for name, _ in headers:  # a loop costs half of what any() does, on every request  # noqa: SIM110
             if name == _TIMEOUT:
@@ -81,6 +92,8 @@ class Control:
         need = need_of(route)
         if need is None:
             return None
+        if self._refuses:
+            raise Unavailable("The server is stopping. Another one, or this one in a moment, takes requests.")
         secret = timeout = None
         for name, value in headers:
             if name in _TELLING:

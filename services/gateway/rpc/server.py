@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from services.settings.gateway import GatewaySettings
     from services.telemetry.recorder import Telemetry
 
-_GRACE_SECONDS = 10.0
 logger = logging.getLogger("tandem.gateway")
 
 
@@ -84,8 +83,8 @@ class GrpcServer:
         self._server = server
         return port
 
-    async def stop(self) -> None:
-        """Take no more calls, finish those under way, and close."""
+    async def stop(self, seconds: float = 0) -> None:
+        """Take no more calls, give those under way so many seconds, and close. May be called again, with fewer."""
         self._health.close()
         if self._server is not None:
-            await self._server.stop(_GRACE_SECONDS)
+            await self._server.stop(seconds)

@@ -95,7 +95,7 @@ def test_a_server_that_dies_takes_its_workers_along(tmp_path: Path) -> None:
 
 
 def test_a_second_request_stops_at_once(tmp_path: Path) -> None:
-    stubborn = "    signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))\n"
+    stubborn = "    signal.signal(signal.SIGINT, lambda *_: print('asked', flush=True))\n"
     trial = Trial(
         tmp_path, CHILD.replace("    print(", stubborn + "    print(") + "    time.sleep(600)\n    time.sleep(600)\n"
     )

@@ -1,17 +1,27 @@
-"""Each in a Python of its own, for a patch cannot be taken back."""
+"""What middleware is left out, in a Python of its own each, for a patch cannot be taken back; and how the supervisor stops."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from _bentoml_impl.server.serving import API_SERVER_NAME
+from bentoml._internal.utils.circus import Arbiter
+from circus.arbiter import Arbiter as CircusArbiter
+from circus.sighandler import SysHandler
 
 from services import bentoml_patches
 
 ROOT = Path(__file__).parent.parent.parent.parent
+bentoml_patches.apply()
 
 APP = """
 import json
@@ -68,3 +78,51 @@ def test_other_release_of_bentoml_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_pinned_version_is_the_one_that_is_required() -> None:
     chosen = (ROOT / "requirements" / "cpu.in").read_text(encoding="utf-8")
     assert f"bentoml=={bentoml_patches.BENTOML_VERSION}" in chosen
+
+
+class Watcher:
+    """Stands for circus' own."""
+
+    def __init__(self, name: str, ended: list[str]) -> None:
+        self.name = name
+        self.graceful_timeout = 86_400.0
+        self.stop_signal = signal.SIGTERM
+        self.stop_children = True
+        self._ended = ended
+
+    async def _stop(self, _close_output_streams: bool) -> None:
+        await asyncio.sleep(0)
+        self._ended.append(self.name)
+
+
+async def test_entry_service_ends_before_its_address_and_before_what_it_depends_on() -> None:
+    ended: list[str] = []
+    names = ("service_Classifier", "service_LLM", bentoml_patches.ENTRY_WATCHER)
+    watchers = [Watcher(name, ended) for name in names]
+    sockets = {API_SERVER_NAME: SimpleNamespace(close=lambda: ended.append("address"))}
+    with ExitStack() as stack:
+        stack.callback(lambda: ended.append("sockets of the dependencies"))
+        arbiter = SimpleNamespace(watchers=watchers, sockets=sockets, exit_stack=stack)
+        await Arbiter._stop_watchers(arbiter, close_output_streams=True)
+    assert ended[:2] == ["service", "address"]
+    assert set(ended[2:4]) == {"service_Classifier", "service_LLM"}
+    assert ended[4:] == ["sockets of the dependencies"]
+    assert all(watcher.graceful_timeout < 3600 for watcher in watchers)
+
+
+def test_supervisor_that_is_stopped_stops_its_processes_as_circus_does() -> None:
+    assert "_stop_watchers" in vars(CircusArbiter), "circus renamed what is replaced: the patch does nothing now"
+    assert Arbiter.stop is CircusArbiter.stop
+    assert "self._stop_watchers(close_output_streams=True)" in inspect.getsource(CircusArbiter)
+
+
+def test_ctrl_c_asks_the_entry_service_to_hurry() -> None:
+    assert "handle_int" in vars(SysHandler)
+    watchers = [Watcher("service_LLM", []), Watcher(bentoml_patches.ENTRY_WATCHER, [])]
+    quit_asked: list[bool] = []
+    handler = SimpleNamespace(
+        controller=SimpleNamespace(arbiter=SimpleNamespace(watchers=watchers)), quit=lambda: quit_asked.append(True)
+    )
+    SysHandler.handle_int(handler)
+    assert [watcher.stop_signal for watcher in watchers] == [signal.SIGTERM, bentoml_patches.HURRY]
+    assert quit_asked == [True]
