@@ -28,11 +28,11 @@ class RequestIds:
                 return given
         return self._new()
 
-    def of_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, bool]:
+    def of_call(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, bool]:
         """The id of a gRPC call, and whether it is the caller's."""
-        for name, value in metadata:
-            if name == HEADER and isinstance(value, str) and _fit(value):
-                return value, True
+        for name, value in headers:
+            if name == _HEADER_BYTES and _fit(given := value.decode("latin-1")):
+                return given, True
         return self._new(), False
 
     def _new(self) -> str:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,10 +17,12 @@ from tritonclient.grpc import service_pb2_grpc
 
 from services.errors import DeadlineExceeded, Overloaded, ServingError, Unavailable
 from services.gateway.rpc.server import GrpcServer
+from services.gateway.rpc.wire.connection import MOST_STREAMS
 from tests.stage import Stage, tensor_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 IMAGES = tensor_spec("images", ("image", "FP16", (1, 2)))
 Health = health_pb2.HealthCheckResponse
@@ -195,6 +200,78 @@ async def test_fp16_comes_back_raw() -> None:
     async with Stage([IMAGES]).channel() as channel:
         answer = await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
     assert np.frombuffer(answer.raw_output_contents[0], np.float16).tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_compressed_requests_are_read(how: grpc.Compression) -> None:
+    async with Stage().channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = asked(60, 2, 3, parameters={"note": pb.InferParameter(string_param="x" * 5000)})
+        assert (await stub.ModelInfer(request, compression=how)).raw_output_contents[0] == b"\x05\0\0\0large"
+
+
+async def test_large_messages_go_both_ways() -> None:
+    values = np.arange(2 * 2**20, dtype=np.float32)
+    request = pb.ModelInferRequest(
+        model_name="long",
+        inputs=[{"name": "x", "datatype": "FP32", "shape": [1, len(values)]}],
+        raw_input_contents=[values.tobytes()],
+    )
+    stage = Stage([tensor_spec("long", ("x", "FP32", (-1, -1)))])
+    async with stage.channel() as known:
+        options = [("grpc.max_receive_message_length", -1)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{stage.grpc_port}", options=options) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            calls = [_answer(stub.ModelInfer(request)) for _ in range(3)]
+            for answer in await asyncio.gather(*calls):
+                np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), values * 2)
+        assert (await service_pb2_grpc.GRPCInferenceServiceStub(known).ServerLive(pb.ServerLiveRequest())).live
+
+
+async def test_more_calls_at_once_than_a_connection_takes_wait_in_the_client() -> None:
+    stage = Stage()
+    stage.classifier.gate.clear()
+    async with stage.channel() as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        waiting = [asyncio.ensure_future(_answer(stub.ModelInfer(asked(1, 1, 1)))) for _ in range(MOST_STREAMS + 200)]
+        await stage.classifier.reached.wait()
+        stage.classifier.gate.set()
+        assert all(answer.raw_output_contents for answer in await asyncio.gather(*waiting))
+
+
+async def test_a_call_under_way_is_finished_when_the_server_stops() -> None:
+    stage = Stage()
+    stage.classifier.gate.clear()
+    await stage.monitor.look()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = GrpcServer(stage.dataplane, stage.telemetry, stage.settings.gateway.model_copy(update={"grpc_port": port}))
+    assert await server.start("127.0.0.1") == port
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        waiting = asyncio.ensure_future(_answer(stub.ModelInfer(asked(60, 2, 3))))
+        await stage.classifier.reached.wait()
+        stopping = asyncio.create_task(server.stop(10))
+        assert await code_of(stub.ServerLive(pb.ServerLiveRequest())) is grpc.StatusCode.UNAVAILABLE
+        stage.classifier.gate.set()
+        assert (await waiting).raw_output_contents
+        await stopping
+    await stage.dataplane.close()
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load is not installed")
+async def test_another_implementation_of_http2_is_answered_too(tmp_path: Path) -> None:
+    message = asked(60, 2, 3).SerializeToString()
+    body = tmp_path / "body"
+    body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
+    stage = Stage()
+    async with stage.channel():
+        url = f"http://127.0.0.1:{stage.grpc_port}/inference.GRPCInferenceService/ModelInfer"
+        options = ["-c4", "-m8", "-n400", "-d", str(body), "-H", "content-type: application/grpc", url]
+        load = await asyncio.create_subprocess_exec("h2load", *options, stdout=asyncio.subprocess.PIPE)
+        said = (await load.communicate())[0].decode()
+    assert "400 done, 400 succeeded, 0 failed" in said
+    assert sum(len(rows) for batch in stage.classifier.batches for rows in batch) == 400
 
 
 async def test_health_is_that_of_what_each_service_needs() -> None:

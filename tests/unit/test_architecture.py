@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("services.errors", "services.runtime", "services.settings", "services.classifier.routes"),
-    ("services.tensors", "services.classifier.serving_state", "services.roles"),
+    ("services.tensors", "services.unpacking", "services.classifier.serving_state", "services.roles"),
     (
         "services.asgi",
         "services.http_answer",
@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.binding",
         "services.drain",
         "services.classifier.engine_runner",
+        "services.gateway.rpc.wire",
     ),
     ("services.classifier.engine_shelf", "services.guard"),
     ("services.classifier", "services.llm"),

@@ -32,6 +32,7 @@ OPEN: frozenset[str] = frozenset(
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/List",
         "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }
 )
 """What orchestrators ask, without a key: it says whether the server works and nothing else. And what the API looks like."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING
 
-import grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from services.gateway.control.path import Control
 from services.gateway.oip.rpc import SERVICE as OIP
@@ -14,14 +15,18 @@ from services.gateway.oip.rpc import OIPService
 from services.gateway.rpc.calls import Calls
 from services.gateway.rpc.health import SERVICE as HEALTH
 from services.gateway.rpc.health import HealthService
+from services.gateway.rpc.wire.connection import Connection
 from services.gateway.tandem_v1.service import SERVICE as TANDEM
 from services.gateway.tandem_v1.service import LLMService
 
 if TYPE_CHECKING:
     from services.gateway.dataplane import DataPlane
+    from services.gateway.rpc.wire.stream import Method
     from services.settings.gateway import GatewaySettings
     from services.telemetry.recorder import Telemetry
 
+REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+_BACKLOG = 2048
 logger = logging.getLogger("tandem.gateway")
 
 
@@ -31,7 +36,6 @@ class GrpcServer:
     def __init__(
         self, dataplane: DataPlane, telemetry: Telemetry, settings: GatewaySettings, control: Control | None = None
     ) -> None:
-        self._calls = Calls(telemetry, control or Control(None, None, 1.0))
         self._settings = settings
         self._health = HealthService(
             dataplane,
@@ -43,12 +47,19 @@ class GrpcServer:
             },
             settings.probe_interval,
         )
-        self._services = {
+        services = {
             OIP: OIPService(dataplane).methods,
             TANDEM: LLMService(dataplane).methods,
             HEALTH: self._health.methods,
         }
-        self._server: grpc.aio.Server | None = None
+        names = (*(service.full_name for service in services), REFLECTION.full_name)
+        services[REFLECTION] = {"ServerReflectionInfo": reflection.aio.ReflectionServicer(names).ServerReflectionInfo}
+        calls = Calls(telemetry, control or Control(None, None, 1.0))
+        self._methods: dict[bytes, Method] = {}
+        for service, works in services.items():
+            self._methods |= calls.methods(service, works)
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
 
     async def start(self, host: str) -> int:
         """Listen on `host` and the port of the settings; returns the port, 0 when there is none to listen on.
@@ -56,35 +67,37 @@ class GrpcServer:
         Every worker listens: the kernel shares connections among them. A single worker takes the port for itself, so
         that two servers never answer on one port by accident. HTTP goes on when the port is taken.
         """
-        if not self._settings.grpc_port:
+        port = self._settings.grpc_port
+        if not port:
             return 0
-        server = grpc.aio.server(
-            options=(
-                ("grpc.so_reuseport", int(self._settings.workers > 1)),
-                ("grpc.max_receive_message_length", self._settings.max_body_bytes),
-                ("grpc.max_send_message_length", -1),
-            )
-        )
-        for service, methods in self._services.items():
-            server.add_generic_rpc_handlers((self._calls.handler(service, methods),))
-        names = (*(service.full_name for service in self._services), reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        address = f"[{host}]" if ":" in host else host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        shared = self._settings.workers > 1
         try:
-            port = server.add_insecure_port(f"{address}:{self._settings.grpc_port}")
-        except RuntimeError:
+            listening = socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=shared)
+        except OSError:
             logger.error(  # noqa: TRY400 - one line says it all
                 "gRPC is off: nothing can listen on %s:%s. Choose another port with TANDEM_GATEWAY__GRPC_PORT.",
-                address,
-                self._settings.grpc_port,
+                host,
+                port,
             )
             return 0
-        await server.start()
-        self._server = server
+        self._server = await asyncio.get_running_loop().create_server(self._connection, sock=listening)
         return port
 
     async def stop(self, seconds: float = 0) -> None:
         """Take no more calls, give those under way so many seconds, and close. May be called again, with fewer."""
         self._health.close()
-        if self._server is not None:
-            await self._server.stop(seconds)
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self._connections):
+            connection.leave()
+        if seconds and self._connections:
+            await asyncio.wait([connection.closed for connection in self._connections], timeout=seconds)
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._connections:
+            await asyncio.wait([connection.closed for connection in self._connections])
+
+    def _connection(self) -> Connection:
+        return Connection(self._methods, self._settings.max_body_bytes, self._connections)
