@@ -8,6 +8,7 @@ It makes the image work wherever it is started: read-only, as any user, with mod
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -23,9 +24,11 @@ VOLUME = Path("/models")
 """Where a volume with a model store is mounted."""
 CACHE = Path("/cache")
 """Where a volume for downloaded language models is mounted."""
+LEARNT = Path("/app/vllm-cache")
+"""What vLLM learnt about the embedded model while the image was built."""
 SECRET = "/run/secrets/tandem-keys.json"  # noqa: S105 - where keys are, not what they are
 
-NO_KEYS = """Tandem would listen where other machines reach it, and it has no keys: it does not start. Either
+WAYS_OUT = """With the image:
   make a key:          docker run --rm --user "$(id -u)" -v "$PWD:/keys" -e TANDEM_KEYS__FILE=/keys/tandem-keys.json IMAGE keys create NAME
   and mount the file:  docker run -v "$PWD/tandem-keys.json:/run/secrets/tandem-keys.json:ro" -p 3000:3000 -p 3001:3001 IMAGE
   or let everybody in, where something else keeps strangers out: -e TANDEM_AUTH=off"""
@@ -33,7 +36,11 @@ NO_KEYS = """Tandem would listen where other machines reach it, and it has no ke
 
 def environment(given: Mapping[str, str], cache: Path = CACHE) -> dict[str, str]:
     """What the container says itself where `given`, its environment, does not."""
-    said = {"BENTOML_HOME": "/tmp/tandem", "TANDEM_KEYS__FILE": SECRET}  # noqa: S108 - of the container alone
+    said = {
+        "BENTOML_HOME": "/tmp/tandem",  # noqa: S108 - of the container alone
+        "VLLM_CACHE_ROOT": "/tmp/vllm",  # noqa: S108 - likewise
+        "TANDEM_KEYS__FILE": SECRET,
+    }
     if os.access(cache, os.W_OK):
         said["HF_HOME"] = str(cache / "huggingface")
     return {name: value for name, value in said.items() if name not in given}
@@ -60,6 +67,12 @@ def settle_models(home: Path, volume: Path, shipped: Path) -> None:
     shutil.copytree(shipped, store)
 
 
+def settle_vllm_cache(root: Path, learnt: Path) -> None:
+    """Puts what was learnt while the image was built where vLLM looks, in `root`."""
+    if learnt.is_dir():
+        shutil.copytree(learnt, root, dirs_exist_ok=True)
+
+
 def main(arguments: list[str]) -> int:
     """Runs what the container was asked for; returns the exit status."""
     # The kernel shields process 1 from signals that it has no handler for: a stop during the start would be lost.
@@ -78,6 +91,7 @@ def main(arguments: list[str]) -> int:
         from scripts import models
 
         return int(models.main(rest, standalone_mode=False) or 0)
+    settle_vllm_cache(Path(os.environ["VLLM_CACHE_ROOT"]), LEARNT)
     return _serve(arguments)
 
 
@@ -85,12 +99,15 @@ def _serve(options: list[str]) -> int:
     from scripts import serve
     from scripts.preflight import binding_problem, settings_problems
 
-    address = ["--host", HOST, "--port", os.environ.get("PORT", "3000"), *options]
-    host = address[len(address) - 1 - address[::-1].index("--host") + 1]
-    if not settings_problems(os.environ) and binding_problem(host):
-        print(NO_KEYS, file=sys.stderr)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", default=HOST)
+    parser.add_argument("--port", default=os.environ.get("PORT", "3000"))
+    wanted, rest = parser.parse_known_args(options)
+    problem = None if settings_problems(os.environ) else binding_problem(wanted.host)
+    if problem:
+        print(f"{problem}\n{WAYS_OUT}", file=sys.stderr)
         return 1
-    return serve.main(address)
+    return serve.main(["--host", wanted.host, "--port", wanted.port, *rest])
 
 
 if __name__ == "__main__":
