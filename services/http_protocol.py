@@ -9,6 +9,7 @@ headers. What is left to do here, once a connection or a read rather than once a
   passed over, as RFC 9110 allows, and the request answered in plain HTTP/1.1;
 * a timer was started after every answer and stopped by the next request: a connection now looks at itself now and then;
 * an answer went out in two writes: `http_answer.py` makes one of them;
+* a client that does not read its answer held it, and what makes it, for ever: it is let go of;
 * a request that expects `100 Continue` and is refused may be followed by its body or by another request: nobody can tell which, so
   such a connection is closed after the answer.
 """
@@ -57,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._rests = False
         """Whether every request has been answered and no other has begun."""
+        self._unread = 0
+        """Bytes that the client had not taken at the last look; 0 when they were few, or it has read since."""
         self._answered = 0
         self._answered_by_then = 0
         self._rest_timer: asyncio.TimerHandle | None = None
@@ -123,6 +126,10 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._rests = True
 
+    def resume_writing(self) -> None:
+        self._unread = 0
+        super().resume_writing()
+
     def _end_rest(self) -> None:
         """Close the connection when it has rested since the last call, which was `timeout_keep_alive` ago."""
         if self._rests and self._answered == self._answered_by_then:
@@ -156,7 +163,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._refusal)
 
     def _look(self) -> None:
-        """Give the connection up when the client owes the same as at the last look."""
+        """Give the connection up when the client owes the same as at the last look, or has read nothing since."""
+        if self._is_stuck():
+            self.transport.abort()
+            return
         owed = self._owed()
         if owed is None or owed is not self._awaited or self._advances():
             self._awaited = owed
@@ -172,6 +182,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_working():
             return self.cycle if self.cycle.more_body and not self.flow.read_paused else None
         return None if self._rests else self.scope or self
+
+    def _is_stuck(self) -> bool:
+        """Whether the client takes nothing of what is written to it, though nothing is added: closing would wait for it."""
+        before, self._unread = self._unread, 0
+        if self.flow.write_paused or self.transport.is_closing():
+            self._unread = self.transport.get_write_buffer_size()
+        return 0 < before <= self._unread
 
     def _advances(self) -> bool:
         """Whether a body comes fast enough."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 from typing import Any
 
 VERSION = "0.1.0"
@@ -27,6 +28,12 @@ METRICS_HEADERS = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"
 
 STATUS_PATH = "/_tandem/status"
 """Where each dependency tells the gateway how it is."""
+
+
+def allow_many_connections() -> None:
+    """Let this process open as many files as the system lets it: each connection is one, and 1024 is a common default."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def settle_garbage_collector() -> None:

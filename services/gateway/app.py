@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.asgi import ANSWER
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
 from services.gateway.control.path import Control
 from services.gateway.document import DocumentRoutes
@@ -132,7 +133,7 @@ class GatewayApp:
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         began = self._telemetry.begin(line, scope["headers"])
         if self._control.closing:
-            send = _closing(send)
+            send = _closing(scope, send)
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = _handler(route, scope)
@@ -198,8 +199,9 @@ def _gone(line: AccessLine) -> None:
     line.client_gone = True
 
 
-def _closing(send: Send) -> Send:
+def _closing(scope: Scope, send: Send) -> Send:
     """As `send`, but asks the client to use the connection no more: its next request goes to another server then."""
+    scope.get("extensions", {}).pop(ANSWER, None)  # the short way round `send`
 
     async def closing(message: Message) -> None:
         if message["type"] == "http.response.start":

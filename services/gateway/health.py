@@ -31,7 +31,7 @@ class Health(msgspec.Struct, frozen=True):
     """How one dependency was when last looked at."""
 
     state: str
-    """"ready", "starting", "failed", "down" or "stopping"."""
+    """"ready", "starting", "failed", "hung", "down" or "stopping"."""
     reason: str | None = None
     detail: dict[str, Any] = {}
     """All that it said of itself."""
@@ -45,6 +45,7 @@ class Health(msgspec.Struct, frozen=True):
 _NOT_READY = {
     "starting": ("is still starting", 5),
     "failed": ("could not start; /readyz says why", 30),
+    "hung": ("does not answer at present", 5),
     "down": ("is down and being restarted", 2),
 }
 """What clients are told for each state, and the seconds after which asking again makes sense."""

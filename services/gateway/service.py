@@ -34,7 +34,7 @@ from services.gateway.native.schemas import as_row
 from services.gateway.reach import reach
 from services.gateway.rpc.server import GrpcServer
 from services.llm.service import LLM
-from services.runtime import SERVICE_OPTIONS, settle_garbage_collector
+from services.runtime import SERVICE_OPTIONS, allow_many_connections, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
 from services.telemetry.metrics import count_in_this_process
 from services.telemetry.recorder import Telemetry
@@ -136,6 +136,7 @@ class Gateway:
             self._dataplane, self._control, self._grpc, self._upstreams.values(), self._telemetry, self._drain.timeout
         )
         drain_on_signals(self._drain, leaving)
+        allow_many_connections()
         await self._control.start()
         for upstream in self._upstreams.values():
             await upstream.open()

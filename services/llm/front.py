@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from services.asgi import ASGIApp, Message, Receive, Scope, Send
 
-State = Literal["starting", "ready", "failed"]
+State = Literal["starting", "ready", "failed", "hung"]
 
 _RETRY_STARTING = 2
 _RETRY_FAILED = 30

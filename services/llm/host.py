@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from services.asgi import ASGIApp
+    from services.llm.pulse import Pulse
 
 T = TypeVar("T")
 
@@ -48,6 +49,10 @@ class Engine(Protocol):
         """Whether the engine can still answer."""
         ...
 
+    async def respond(self) -> None:
+        """Return once the engine's process has answered; on the event loop."""
+        ...
+
     def abandon(self) -> None:
         """Make a `load` under way in another thread fail soon."""
         ...
@@ -68,8 +73,10 @@ class EngineThread:
     the old one.
     """
 
-    def __init__(self, engine: Engine, end_process: Callable[[int], None] = os._exit) -> None:
+    def __init__(self, engine: Engine, pulse: Pulse, end_process: Callable[[int], None] = os._exit) -> None:
+        """One whose `pulse` is lost counts as dead."""
         self._engine = engine
+        self._pulse = pulse
         self._end_process = end_process
         self._app: ASGIApp | None = None
         self._failure: str | None = None
@@ -92,6 +99,9 @@ class EngineThread:
         if self._app is None:
             reason = f"The language model {engine.model} is loading, for {seconds:.0f} s so far."
             return EngineStatus("starting", reason, engine.model, engine.models, seconds)
+        if self._pulse.hung:
+            reason = f"The language model {engine.model} has not answered for {self._pulse.silence:.0f} s."
+            return EngineStatus("hung", reason, engine.model, engine.models, seconds)
         return EngineStatus("ready", None, engine.model, engine.models, seconds)
 
     def start(self) -> None:
@@ -115,10 +125,13 @@ class EngineThread:
     def _run(self) -> None:
         if not self._load():
             return
+        assert self._loop is not None
+        watching = asyncio.run_coroutine_threadsafe(self._pulse.watch(self._engine.respond), self._loop)
         while not self._stop.wait(_WATCH_SECONDS):
-            if not self._engine.alive():
+            if self._pulse.lost or not self._engine.alive():
                 self._died()
                 return
+        watching.cancel()
         self._app = None
         self._on_loop(self._engine.close_app())
         self._engine.close()
@@ -143,7 +156,13 @@ class EngineThread:
 
     def _died(self) -> None:
         self._app = None
-        logger.error("The language model's engine died: %s. It starts anew.", self._engine.explain(None).rstrip("."))
+        if self._pulse.lost:
+            logger.error(
+                "The language model's engine has not answered for %.0f s. It starts anew.", self._pulse.silence
+            )
+        else:
+            why = self._engine.explain(None).rstrip(".")
+            logger.error("The language model's engine died: %s. It starts anew.", why)
         # The answers under way have just been told; let those bytes go out.
         time.sleep(_FLUSH_SECONDS)
         self._end_process(1)

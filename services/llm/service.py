@@ -15,6 +15,7 @@ from services.guard import check_hop, guarded
 from services.llm.device import Machine, gpus, resolve_device, this_machine
 from services.llm.front import EngineFront, send_error
 from services.llm.host import EngineThread
+from services.llm.pulse import Pulse
 from services.llm.vllm_engine import VLLMEngine
 from services.runtime import DEPENDENCY_OPTIONS, SERVICE_OPTIONS
 from services.settings.tree import load_settings, shared_metrics_folder
@@ -55,7 +56,8 @@ class LLM:
         self._machine = this_machine()
         self._hop = settings.hop
         self._host = EngineThread(
-            VLLMEngine(settings.llm, self._machine, tracing=settings.tracing, debug=settings.log_level == "debug")
+            VLLMEngine(settings.llm, self._machine, tracing=settings.tracing, debug=settings.log_level == "debug"),
+            Pulse(settings.llm.hung_after, settings.llm.restart_after),
         )
 
     @bentoml.on_deployment

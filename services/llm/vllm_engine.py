@@ -113,6 +113,9 @@ class VLLMEngine:
     def alive(self) -> bool:
         return not self._llm.errored
 
+    async def respond(self) -> None:
+        await self._llm.is_sleeping()
+
     def abandon(self) -> None:
         self._abandoned = True
         kill_engines()

@@ -54,6 +54,12 @@ class LLMSettings(Section):
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a hub model. Only for models you trust."
     )
+    hung_after: float = Field(
+        30.0, gt=0, description="Seconds without a sign of life from the engine after which requests are refused (503)."
+    )
+    restart_after: float = Field(
+        300.0, gt=0, description="Seconds without a sign of life after which the engine is ended and started anew."
+    )
     extra_args: tuple[str, ...] = Field(
         (), description='More arguments of `vllm serve`, as on its command line: `["--seed", "7"]`.'
     )

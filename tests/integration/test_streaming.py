@@ -90,6 +90,36 @@ async def test_stream_that_breaks_half_way_ends_with_an_error_event(error: Excep
     assert bundle.llm.open == 0
 
 
+def failure(code: object, message: str = "EngineCore encountered an issue. See stack trace (above).") -> bytes:
+    """The event with which vLLM ends a stream that failed."""
+    return f"data: {json.dumps({'error': {'message': message, 'type': 'X', 'param': None, 'code': code}})}\n\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("failed", "message"),
+    [
+        (failure(500), "The language model failed on this request."),
+        (b'data: {"error": cut', "The language model failed on this request."),
+        (failure(400, "Too long."), "Too long."),
+    ],
+)
+async def test_failure_that_vllm_reports_half_way_is_told_in_our_words(failed: bytes, message: str) -> None:
+    said = b'data: {"choices": [{"delta": {"content": "data: {\\"error\\""}}]}\n\n'
+    for pieces in ((said, failed, b"data: [DONE]\n\n"), (said + failed + b"data: [DONE]\n\n",)):
+        bundle = Bundle()
+        bundle.llm.answer = events(*pieces)
+        client = Client(BODY)
+        await ask(bundle, client)
+        assert client.complete
+        sent = b"".join(client.pieces)
+        assert sent.startswith(said)
+        [event, rest] = sent.removeprefix(said).split(b"\n\n")
+        error = json.loads(event.removeprefix(b"data: "))["error"]
+        assert error["message"] == message
+        assert error.keys() == {"message", "type", "param", "code"}
+        assert rest == b""
+
+
 async def test_stream_that_breaks_between_events_gains_nothing_but_the_error() -> None:
     bundle = Bundle()
     bundle.llm.answer = events(b"data: 1\n\n", error=aiohttp.ClientPayloadError())

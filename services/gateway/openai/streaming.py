@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
+import msgspec
 
 from services.errors import DeadlineExceeded, Unavailable
-from services.gateway.openai.errors import error_body
+from services.gateway.openai.errors import error_body, normalised
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -16,16 +18,23 @@ if TYPE_CHECKING:
 
 _END = b"\n\n"
 """Ends an event."""
+_FAILURE = b'data: {"error"'
+"""Begins the event with which vLLM ends a stream that failed; within a text, quotes are escaped."""
+_EVENT = b"data: "
 
 
 async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     """The bytes of `response` in the pieces they arrive in.
 
-    When the language model dies half way the stream ends with an error event, for the status is out already.
+    When the language model fails half way the stream ends with an error event, for the status is out already: in our
+    words, for vLLM's are about its own log.
     """
     last = _END
     try:
         async for piece in response.content.iter_any():
+            if _FAILURE in piece:
+                yield _retold(piece)
+                return
             yield piece
             last = piece
     except DeadlineExceeded as error:
@@ -34,6 +43,25 @@ async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, Non
         yield _error_event(last, DeadlineExceeded("The language model went silent."))
     except (aiohttp.ClientError, OSError):
         yield _error_event(last, Unavailable("The language model broke off."))
+
+
+class _Failed(msgspec.Struct):
+    code: int = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class _Failure(msgspec.Struct):
+    error: _Failed
+
+
+def _retold(piece: bytes) -> bytes:
+    """What came before a failure, and the failure in OpenAI's shape, as it would have been without a stream."""
+    before, _, rest = piece.partition(_FAILURE)
+    event = _FAILURE.removeprefix(_EVENT) + rest.partition(_END)[0]
+    try:
+        status = msgspec.json.decode(event, type=_Failure).error.code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return before + _EVENT + normalised(status, event, "")[1] + _END
 
 
 def _error_event(last: bytes, error: ServingError) -> bytes:

@@ -208,6 +208,59 @@ async def test_connection_that_goes_on_sending_after_its_answer_is_given_up(tmp_
         dripping.cancel()
 
 
+async def test_client_that_reads_nothing_is_let_go_of_and_its_work_ends(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+    sent = 0
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+
+        async def write() -> None:
+            nonlocal sent
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 2**14, "more_body": True})
+                sent += 2**14
+                await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        writing.cancel()
+        ended.set()
+
+    async with asyncio.timeout(30), listening(endless, tmp_path / "socket", Hasty):
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"), limit=2**10)
+        writer.write(request(b"/"))
+        await ended.wait()
+        writer.transport.abort()
+    assert 0 < sent < 2**22
+
+
+async def test_client_that_reads_slowly_is_waited_for(tmp_path: Path) -> None:
+    """It takes something between two looks, for many looks."""
+    body = b"x" * 2**22
+
+    class Watching(HttpProtocol):
+        look_seconds = 0.2
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for start in range(0, len(body), 2**15):
+            await send({"type": "http.response.body", "body": body[start : start + 2**15], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    heard = 0
+    async with asyncio.timeout(30), listening(large, tmp_path / "socket", Watching):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"), limit=2**10)
+        writer.write(request(b"/", b"connection: close"))
+        while piece := await reader.read(2**15):
+            heard += len(piece)
+            await asyncio.sleep(0.01)
+        writer.close()
+    assert heard > len(body)
+
+
 async def test_slow_answer_is_waited_for(tmp_path: Path) -> None:
     """As many looks as it takes: the client owes nothing."""
     looks = 0

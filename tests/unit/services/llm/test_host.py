@@ -10,6 +10,7 @@ import pytest
 from models.llm.contract import EngineConfigError
 from services.llm.failure import sentence
 from services.llm.host import EngineThread
+from services.llm.pulse import Pulse
 from tests.asgi import no_fallback
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class FakeEngine:
         self.closed = threading.Event()
         self.abandoned = False
         self.dead = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.open_loop: asyncio.AbstractEventLoop | None = None
         self._failure = failure
 
@@ -47,6 +50,9 @@ class FakeEngine:
 
     def alive(self) -> bool:
         return not self.dead
+
+    async def respond(self) -> None:
+        await self.answers.wait()
 
     def abandon(self) -> None:
         self.abandoned = True
@@ -87,7 +93,7 @@ async def stopping() -> AsyncIterator[list[EngineThread]]:
 
 async def test_the_host_answers_while_the_engine_loads(stopping: list[EngineThread]) -> None:
     engine = FakeEngine()
-    host = EngineThread(engine, Ended())
+    host = EngineThread(engine, Pulse(30.0, 300.0), Ended())
     stopping.append(host)
     host.start()
     assert host.app is None
@@ -107,7 +113,7 @@ async def test_stopping_a_ready_engine(stopping: list[EngineThread]) -> None:
     engine = FakeEngine()
     engine.loaded.set()
     ended = Ended()
-    host = EngineThread(engine, ended)
+    host = EngineThread(engine, Pulse(30.0, 300.0), ended)
     host.start()
     await until(lambda: host.app)
     await host.stop()
@@ -120,7 +126,7 @@ async def test_stopping_a_ready_engine(stopping: list[EngineThread]) -> None:
 
 async def test_stopping_an_engine_that_loads(caplog: pytest.LogCaptureFixture) -> None:
     engine = FakeEngine()
-    host = EngineThread(engine, Ended())
+    host = EngineThread(engine, Pulse(30.0, 300.0), Ended())
     host.start()
     await host.stop()
     assert engine.abandoned
@@ -133,7 +139,7 @@ async def test_stopping_in_the_middle_of_what_cannot_be_stopped(monkeypatch: pyt
     engine = FakeEngine()
     monkeypatch.setattr(engine, "abandon", lambda: None)
     ended = Ended()
-    host = EngineThread(engine, ended)
+    host = EngineThread(engine, Pulse(30.0, 300.0), ended)
     host.start()
     await host.stop()
     assert ended.codes == [0]
@@ -155,7 +161,7 @@ async def test_a_failed_start_is_told_once_and_the_service_stays(
     engine = FakeEngine(failure)
     engine.loaded.set()
     ended = Ended()
-    host = EngineThread(engine, ended)
+    host = EngineThread(engine, Pulse(30.0, 300.0), ended)
     host.start()
     await until(engine.closed.is_set)
     assert host.status.state == "failed"
@@ -174,7 +180,7 @@ async def test_the_process_ends_with_its_engine(
     engine = FakeEngine()
     engine.loaded.set()
     ended = Ended()
-    host = EngineThread(engine, ended)
+    host = EngineThread(engine, Pulse(30.0, 300.0), ended)
     host.start()
     await until(lambda: host.app)
     engine.dead = True
@@ -182,3 +188,29 @@ async def test_the_process_ends_with_its_engine(
     assert ended.codes == [1]
     assert host.app is None
     assert "engine died" in caplog.text
+
+
+async def test_engine_that_does_not_answer_is_hung_and_recovers(stopping: list[EngineThread]) -> None:
+    engine = FakeEngine()
+    engine.loaded.set()
+    engine.answers.clear()
+    host = EngineThread(engine, Pulse(0.05, 300.0), Ended())
+    stopping.append(host)
+    host.start()
+    await until(lambda: host.status.state == "hung")
+    assert host.status.reason
+    assert host.app is not None
+    engine.answers.set()
+    await until(lambda: host.status.state == "ready")
+
+
+async def test_engine_that_never_answers_ends_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    engine = FakeEngine()
+    engine.loaded.set()
+    engine.answers.clear()
+    ended = Ended()
+    host = EngineThread(engine, Pulse(0.05, 0.1), ended)
+    with caplog.at_level(logging.ERROR):
+        host.start()
+        await until(lambda: ended.codes == [1])
+    assert "has not answered" in caplog.text
