@@ -66,11 +66,11 @@ async def main() -> int:
     async with AsyncOpenAI(base_url=f"{options.base_url}/v1", api_key=options.api_key, max_retries=2) as client:
         model = options.model or (await client.models.list()).data[0].id
         results = [await _evaluate(client, model, task, options) for task in TASKS]
-        alone = await _alone_and_together(client, model)
+        alone = await _alone_and_together(client, model, min(options.sample or 16, 16))
     for result in results:
         _print(result, options.examples)
     print(*schema_lines(results), sep="")
-    print(f"The same 64 prompts one by one and at once: {alone[0]} of {alone[1]} answers the same")
+    print(f"The same {alone[1]} prompts one by one and at once: {alone[0]} of {alone[1]} answers the same")
     if options.sample is None and options.model is None:
         TABLE.parent.mkdir(parents=True, exist_ok=True)
         TABLE.write_text(table(results, alone))
@@ -117,11 +117,11 @@ async def _ask_all(client: AsyncOpenAI, model: str, cases: Sequence[Case], concu
     return list(await asyncio.gather(*map(ask, cases)))
 
 
-async def _alone_and_together(client: AsyncOpenAI, model: str) -> tuple[int, int]:
-    """How many of 64 prompts get the same text alone as in a batch of 64, and 64."""
+async def _alone_and_together(client: AsyncOpenAI, model: str, each: int) -> tuple[int, int]:
+    """How many prompts, `each` of four tasks, get the same text alone as all at once; and how many they are."""
     from models.llm.evaluation.cases import TASKS, sample
 
-    cases = [case for task in TASKS[:4] for case in sample(list(task.draw()), 16)]
+    cases = [case for task in TASKS[:4] for case in sample(list(task.draw()), each)]
     alone = await _ask_all(client, model, cases, 1)
     together = await _ask_all(client, model, cases, len(cases))
     return sum(one == other for one, other in zip(alone, together, strict=True)), len(cases)
