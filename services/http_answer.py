@@ -53,6 +53,7 @@ def answer_at_once(cycle: RequestResponseCycle, status: int, body: bytes, header
         cycle.transport.write(head)
         cycle.transport.write(body)
     cycle.message_event.set()
+    cycle.scope.pop("extensions")  # which leads back to `cycle`: the collector would have to find that out
     if not keeps:
         cycle.transport.close()
     cycle.on_response()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +116,25 @@ async def test_line_break_in_a_header_splits_no_answer(tmp_path: Path, value: by
     async with served(tmp_path, answering(b"{}", (b"x-told", value))) as client:
         await client.send(request())
         assert await client.rest() == b""
+
+
+async def test_answered_request_leaves_nothing_to_the_collector(tmp_path: Path) -> None:
+    """Cycles that it has to find cost a third of the throughput."""
+    cycles: list[weakref.ref[object]] = []
+
+    class Watched(HttpProtocol):
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            cycles.append(weakref.ref(self.cycle))
+
+    gc.disable()
+    try:
+        async with served(tmp_path, answering(), Watched) as client:
+            for _ in range(3):
+                await client.ask(request())
+            assert [cycle() is None for cycle in cycles] == [True, True, False]
+    finally:
+        gc.enable()
 
 
 async def test_connection_at_rest_is_closed(tmp_path: Path) -> None:
