@@ -18,7 +18,7 @@ from services.classifier.routes import Change, Generation, Listed, Listing
 from services.errors import NotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     import aiohttp
 
@@ -270,8 +270,10 @@ class FakeLLM:
             if not self.open:
                 self.left.set()
 
-    async def call(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        async with self.stream(method, path, body, {}) as response:
+    async def call(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        async with self.stream(method, path, body, dict(headers or {})) as response:
             return response.status, await response.read()
 
 

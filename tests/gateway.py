@@ -18,6 +18,7 @@ from services.gateway.native.routes import NativeRoutes
 from services.http_protocol import HttpProtocol
 from services.settings.control import AdmissionSettings
 from services.settings.gateway import BatchingSettings, GatewaySettings
+from services.settings.telemetry import TracingSettings
 from services.settings.tree import Settings
 from services.telemetry.recorder import Telemetry
 from tests.asgi import no_fallback
@@ -53,6 +54,7 @@ class Bundle:
         control: Control | None = None,
         admission: AdmissionSettings | None = None,
         tracing: Tracing | None = None,
+        captures: bool = False,
     ) -> None:
         """What is not given is a fake of its own."""
         self.classifier = FakeClassifier()
@@ -70,6 +72,7 @@ class Bundle:
             gateway=GatewaySettings(max_body_bytes=MAX_BODY, max_rows=MAX_ROWS, request_timeout=request_timeout),
             batching=BatchingSettings(max_rows=batch_rows),
             admission=admission or AdmissionSettings(),
+            tracing=TracingSettings(capture_content=captures),
         )
         self.dataplane = DataPlane(
             SPECS,

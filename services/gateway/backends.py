@@ -98,8 +98,10 @@ class LLMBackend(Protocol):
         """One request, its answer still to be read; leaving the context early stops the generation."""
         ...
 
-    async def call(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and whole body of one request."""
+    async def call(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and whole body of one request of JSON, with more headers than that says where some are given."""
         ...
 
 
@@ -259,6 +261,8 @@ class RemoteLLM:
         ) as response:
             yield response
 
-    async def call(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        headers = {"content-type": "application/json"}
+    async def call(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        headers = {**_JSON_HEADERS, **(headers or {})}
         return await self._upstream.call(method, path, body=body, headers=headers, timeout=self._idle_timeout)

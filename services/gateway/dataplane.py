@@ -73,7 +73,9 @@ class DataPlane:
         """Whether the server is about to stop, which readiness must say."""
         self._classifier = classifier
         workers = settings.gateway.workers
-        self._llm = GuardedLLM(llm, settings.admission, self.llm_models, metrics, workers)
+        self._llm = GuardedLLM(
+            llm, settings.admission, self.llm_models, metrics, workers, captures=settings.tracing.capture_content
+        )
         self._explainer = Explainer(self._llm, health)
         self._attributions = Gate(
             "attributions",

@@ -12,7 +12,7 @@ from services.telemetry.instruments import Histogram
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_PROVIDER = "vllm"
+PROVIDER = "vllm"
 CANCELLED = "cancelled"
 
 
@@ -52,7 +52,7 @@ class Generation:
 
     def __init__(self, instruments: GenerationInstruments, operation: str, model: str) -> None:
         self._instruments = instruments
-        self._labels = (operation, _PROVIDER, model)
+        self._labels = (operation, PROVIDER, model)
         self._chunks = instruments.per_chunk.at(*self._labels)
         self._began = time.perf_counter()
         self._last = 0.0

@@ -58,6 +58,7 @@ class Tracing:
         span = self._open.pop(id(line), None)
         if span is None:
             return
+        make_current(None)
         span.note(_attributes(line))
         if line.status >= _FAILED:
             span.fail(line.error or str(line.status))

@@ -38,7 +38,6 @@ ROW = {"height": 60, "width": 2, "age": 3}
 CLASSIFY = {"model": "flowers", "rows": [ROW]}
 EXPLAIN = {"model": "flowers", "row": ROW}
 CHAT = {"model": LLM_NAME, "messages": []}
-PROBE_TIMEOUT = 0.2
 REQUEST_TIMEOUT = 0.5
 LLM_READY = json.dumps({"state": "ready", "model": LLM_NAME, "models": [LLM_NAME]}).encode()
 
@@ -86,17 +85,20 @@ async def never(request: Request) -> None:
 class Wired:
     """A gateway whose dependencies are real upstreams on two sockets, and whose clients are in this process."""
 
-    def __init__(self, folder: Path, tracing: Tracing | None = None) -> None:
+    def __init__(self, folder: Path, tracing: Tracing | None = None, patience: float = REQUEST_TIMEOUT) -> None:
+        """`patience` is how long a request may take, in seconds."""
         self.paths = {"classifier": folder / "classifier", "llm": folder / "llm"}
         self.upstreams = {
-            name: Upstream(name, Address.parse(f"file://{path}"), connect_timeout=0.3, probe_timeout=PROBE_TIMEOUT)
+            name: Upstream(
+                name, Address.parse(f"file://{path}"), connect_timeout=patience * 0.6, probe_timeout=patience * 0.4
+            )
             for name, path in self.paths.items()
         }
         self.bundle = Bundle(
-            classifier=RemoteClassifier(self.upstreams["classifier"], REQUEST_TIMEOUT, REQUEST_TIMEOUT),
-            llm=RemoteLLM(self.upstreams["llm"], REQUEST_TIMEOUT),
+            classifier=RemoteClassifier(self.upstreams["classifier"], patience, patience),
+            llm=RemoteLLM(self.upstreams["llm"], patience),
             dependencies=self.upstreams,
-            request_timeout=REQUEST_TIMEOUT,
+            request_timeout=patience,
             tracing=tracing,
         )
 

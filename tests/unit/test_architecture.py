@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.gateway.control.fairness",
         "services.gateway.control.tokens",
         "services.gateway.control.metering",
+        "services.gateway.control.llm_span",
         "services.gateway.control.admission",
         "services.gateway.control.keys*",
     ),

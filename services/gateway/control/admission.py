@@ -10,6 +10,7 @@ from services.errors import Overloaded
 from services.gateway.control.fairness import OVERCOMMIT, FairQueue
 from services.gateway.control.work import current, seconds_left
 from services.telemetry.access_log import current_line
+from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,6 +58,9 @@ class Gate:
             await self._wait(weight, seconds)
             waited = clock() - began
             current_line().queue_seconds += waited
+            span = current_span()
+            if span is not None:
+                span.past("queue", waited, {"tandem.backend": self._name})
             self._admitted(waited)
         else:
             self._take(weight)

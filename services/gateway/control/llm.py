@@ -11,12 +11,14 @@ import msgspec
 
 from services.errors import DeadlineExceeded, ServingError
 from services.gateway.control.admission import Gate
+from services.gateway.control.llm_span import LLMSpan
 from services.gateway.control.metering import Meter, MeteredResponse
 from services.gateway.control.tokens import NOTHING, Ask, read_ask, with_usage
 from services.gateway.control.work import current
+from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -48,10 +50,13 @@ class GuardedLLM:
         models: Callable[[], Sequence[str]],
         metrics: Metrics,
         workers: int = 1,
+        *,
+        captures: bool = False,
     ) -> None:
         """`models()` is what is served, first of all what a request means that names none; the settings' bounds are for
-        `workers` together.
+        `workers` together. `captures` lets prompts and answers into traces.
         """
+        self._captures = captures
         self._llm = llm
         self._settings = settings
         self._models = models
@@ -78,7 +83,8 @@ class GuardedLLM:
         async with AsyncExitStack() as stack:
             meter = None
             if ask.tokens:
-                meter = stack.enter_context(self._metered(path, ask, work))
+                meter = stack.enter_context(self._metered(path, ask, work, body))
+                headers = headers | meter.headers()
                 await stack.enter_async_context(self.gate.enter(ask.tokens))
             async with before(work.deadline):
                 response = await stack.enter_async_context(self._llm.stream(method, path, body, headers))
@@ -89,28 +95,34 @@ class GuardedLLM:
                 passed = _TimedResponse(passed, work.deadline)
             yield cast("aiohttp.ClientResponse", passed)
 
-    async def call(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    async def call(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         ask = await self._let_in(method, path, body)
         work = current()
         async with AsyncExitStack() as stack:
             meter = None
             if ask.tokens:
-                meter = stack.enter_context(self._metered(path, ask, work))
+                meter = stack.enter_context(self._metered(path, ask, work, body))
+                headers = {**(headers or {}), **meter.headers()}
                 await stack.enter_async_context(self.gate.enter(ask.tokens))
             async with before(work.deadline):
-                status, answer = await self._llm.call(method, path, body)
+                status, answer = await self._llm.call(method, path, body, headers)
             if meter is not None:
                 meter.answered(status, answer)
         return status, answer
 
     @contextmanager
-    def _metered(self, path: str, ask: Ask, work: Work) -> Iterator[Meter]:
+    def _metered(self, path: str, ask: Ask, work: Work, body: bytes) -> Iterator[Meter]:
         """Takes the time of one request, from here to its end however it ends."""
         served = self._models()
         model = ask.model or next(iter(served), "")
-        generation = self._metrics.generation(_OPERATIONS[path], model if model in served else "unknown")
+        model = model if model in served else "unknown"
+        above = current_span()
+        span = LLMSpan(above, _OPERATIONS[path], model, body, captures=self._captures) if above is not None else None
+        generation = self._metrics.generation(_OPERATIONS[path], model)
         try:
-            yield Meter(work, generation, ask.prompt)
+            yield Meter(work, generation, ask.prompt, span)
         except ServingError as error:
             generation.error = generation.error or error.kind
             raise
@@ -119,6 +131,8 @@ class GuardedLLM:
             if over and not generation.complete:
                 generation.error = generation.error or DeadlineExceeded.kind
             generation.end()
+            if span is not None:
+                span.end(generation)
 
     async def _let_in(self, method: str, path: str, body: bytes) -> Ask:
         if method != "POST":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from services.gateway.control.llm_span import LLMSpan
     from services.gateway.control.work import Work
     from services.telemetry.generation import Generation
 
@@ -31,17 +32,24 @@ _OK = 200
 
 
 class Meter:
-    """Tells what is counted to whoever limits the caller, and to the metrics."""
+    """Tells what is counted to whoever limits the caller, to the metrics, and to the trace where there is one."""
 
-    def __init__(self, work: Work, generation: Generation, prompt: int) -> None:
+    def __init__(self, work: Work, generation: Generation, prompt: int, span: LLMSpan | None = None) -> None:
         """`prompt` is the prompt's estimated length in tokens: what a stream that is cut has cost at least."""
+        self._span = span
         self._work = work
         self._generation = generation
         self._tokens = prompt
         self._told = False
 
+    def headers(self) -> dict[str, str]:
+        """What tells the language model of the request's trace; nothing where it is not sampled."""
+        return self._span.headers() if self._span is not None else {}
+
     def answered(self, status: int, body: bytes) -> None:
         """Note a whole answer."""
+        if self._span is not None and status == _OK:
+            self._span.answered(body)
         usage = read_usage(body) if status == _OK else None
         self._work.used(usage.total if usage else 0)
         if usage:
@@ -62,7 +70,11 @@ class Meter:
     def piece(self, events: list[bytes]) -> None:
         """Note that these events of a stream have arrived together."""
         if any(_says_something(event) for event in events):
+            if self._span is not None and self._generation.time_to_first_token is None:
+                self._span.first_token()
             self._generation.piece()
+        if self._span is not None:
+            self._span.events(events)
 
     def usage_of(self, event: bytes) -> bool:
         """Count `event`; whether it says what was used. Until one does, each counts as a token."""
