@@ -56,6 +56,8 @@ def tensors_of(request: pb.ModelInferRequest) -> dict[str, Tensor]:
 
 def outputs_of(request: pb.ModelInferRequest) -> tuple[str, ...]:
     """Names of the outputs that are wanted; all when there is none."""
+    if not request.outputs:
+        return ()
     for output in request.outputs:
         _refuse(output)
     return tuple(output.name for output in request.outputs)

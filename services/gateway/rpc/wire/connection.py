@@ -51,6 +51,8 @@ LOOK_SECONDS = 15.0
 """Time between two looks at a connection."""
 _SLOWEST = 512
 """Bytes a second that what has begun must bring from one look to the next."""
+_MOST_SETTINGS = 1000
+"""SETTINGS from one look to the next: each may free a little of every call's answer."""
 _CONNECTION_WINDOW = 16 * WINDOW
 _PING_SIZE = 8
 _SETTINGS = frames.settings(
@@ -94,7 +96,7 @@ class Connection(asyncio.Protocol):
         }
         self._streams: dict[int, Stream] = {}
         self._last = self._owed = self._abandoned = 0
-        self._received = self._received_by_then = 0
+        self._received = self._received_by_then = self._settled = 0
         self._was_within = True
         self._timer: asyncio.TimerHandle | None = None
 
@@ -198,7 +200,10 @@ class Connection(asyncio.Protocol):
         if stream_id:
             raise ViolationError(PROTOCOL_ERROR, "settings of a stream")
         if not flags & ACK:
-            self.flow.settle(payload, [stream.outbox for stream in self._streams.values()])
+            self._settled += 1
+            if self._settled > _MOST_SETTINGS:
+                raise ViolationError(ENHANCE_YOUR_CALM, "settings change too often")
+            self.flow.settle(payload)
             self.flow.answer(frames.frame(SETTINGS, ACK, 0))
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
@@ -213,11 +218,8 @@ class Connection(asyncio.Protocol):
             raise ViolationError(PROTOCOL_ERROR, "a window grows by nothing")
         if not stream_id:
             self.flow.widen(size)
-        elif stream := self._opened(stream_id):
-            if stream.outbox.widen(size):
-                stream.outbox.pump()
-            else:
-                stream.break_off(FLOW_CONTROL_ERROR)
+        elif (stream := self._opened(stream_id)) and not stream.outbox.widen(size):
+            stream.break_off(FLOW_CONTROL_ERROR)
 
     def _reset(self, _: int, stream_id: int, payload: bytes) -> None:
         number(payload)
@@ -239,6 +241,7 @@ class Connection(asyncio.Protocol):
             self._fail(ENHANCE_YOUR_CALM, "this is too slow")
             return
         self._received_by_then, self._was_within = self._received, self._reader.is_within
+        self._settled = 0
         for stream in tuple(self._streams.values()):
             stream.look(least)
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)

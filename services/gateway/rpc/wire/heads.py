@@ -59,7 +59,7 @@ class HeadReader:
 
     def __init__(self) -> None:
         self._table = _WatchedTable()
-        self._decoder = hpack.Decoder(max_header_list_size=4 * LONGEST_LIST)
+        self._decoder = hpack.Decoder(max_header_list_size=2 * LONGEST_LIST)
         self._decoder.header_table = self._table
         self._known: dict[bytes, Head] = {}
 

@@ -38,21 +38,25 @@ _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 class Outbox:
     """The sending side of a call."""
 
-    __slots__ = ("_done", "_drained", "_finish", "_flow", "_pending", "_started", "ended", "id", "window")
+    __slots__ = ("_done", "_drained", "_finish", "_flow", "_granted", "_pending", "_started", "ended", "id")
 
     def __init__(self, flow: Outflow, stream_id: int, done: Callable[[], None]) -> None:
         """`done` is called when the end is out."""
         self.id = stream_id
-        self.window = flow.first_window
-        """Bytes of messages that the caller still takes."""
         self.ended = False
         """Whether it is decided how the call went: nothing that comes after is sent."""
         self._flow = flow
         self._done = done
+        self._granted = 0
         self._started = False
         self._pending = bytearray()
         self._finish: bytes | None = None
         self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def window(self) -> int:
+        """Bytes of messages that the caller still takes; fewer than none when it changed its mind."""
+        return self._flow.first_window + self._granted
 
     def respond(self, message: bytes) -> None:
         """The one message, and that the call went well: nearly always in one write."""
@@ -63,6 +67,7 @@ class Outbox:
             self.end(grpc.StatusCode.OK)
             return
         flow.window -= size
+        self._granted -= size
         own = self.id.to_bytes(4, "big")
         head = HEAD.pack(size >> 8, size & 0xFF, DATA, 0, self.id)
         prefix = PREFIX.pack(0, len(message))
@@ -109,9 +114,12 @@ class Outbox:
         self._flow.unblock(self)
 
     def widen(self, size: int) -> bool:
-        """The caller takes `size` more bytes, or fewer; False when that is more than HTTP/2 knows."""
-        self.window += size
-        return self.window <= LARGEST_WINDOW
+        """The caller takes `size` more bytes; False when that is more than HTTP/2 knows."""
+        self._granted += size
+        if self.window > LARGEST_WINDOW:
+            return False
+        self.pump()
+        return True
 
     def pump(self) -> None:
         """Send as much as may go out."""
@@ -122,10 +130,10 @@ class Outbox:
                 break
             flow.write(frame(DATA, 0, self.id, bytes(pending[:size])))
             del pending[:size]
-            self.window -= size
+            self._granted -= size
             flow.window -= size
         if pending:
-            flow.block(self)
+            flow.block(self, starved=self.window <= 0)
             return
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from services.gateway.rpc.wire import frames
@@ -20,7 +21,6 @@ from services.gateway.rpc.wire.frames import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
 
     from services.gateway.rpc.wire.outbox import Outbox
 
@@ -32,34 +32,40 @@ _LARGEST_WRITE = 2**17
 class Outflow:
     """The sending side of a connection."""
 
-    __slots__ = ("_blocked", "_transport", "first_window", "held", "largest_frame", "window", "write")
+    __slots__ = ("_blocked", "_starved", "_transport", "first_window", "held", "largest_frame", "window", "write")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._blocked: dict[int, Outbox] = {}
+        self._blocked: OrderedDict[int, Outbox] = OrderedDict()
+        self._starved: dict[int, Outbox] = {}
         self.write = transport.write
         self.window = DEFAULT_WINDOW
         """Bytes of messages that the peer still takes, of all calls together."""
         self.first_window = DEFAULT_WINDOW
-        """The same of a call that begins."""
+        """The same of each call, beside what it was granted and has sent."""
         self.largest_frame = DEFAULT_FRAME
         self.held = False
         """Whether the socket takes no more for now."""
 
-    def block(self, outbox: Outbox) -> None:
-        """`outbox` has more to send than may go out: it is pumped when that changes."""
-        self._blocked[outbox.id] = outbox
+    def block(self, outbox: Outbox, *, starved: bool) -> None:
+        """`outbox` has more to send than may go out: it is pumped when that changes. `starved` is whether the caller takes no
+        more of its own call; else all calls together have sent what the peer takes.
+        """
+        if starved:
+            self._starved[outbox.id] = outbox
+        else:
+            self._blocked[outbox.id] = outbox
 
     def unblock(self, outbox: Outbox) -> None:
         """`outbox` sends no more."""
         self._blocked.pop(outbox.id, None)
+        self._starved.pop(outbox.id, None)
 
     def pump(self) -> None:
-        """Send what may go out now, of every call that waits."""
-        if self._blocked:
-            blocked, self._blocked = self._blocked, {}
-            for outbox in blocked.values():
-                outbox.pump()
+        """Send what may go out now: the call that has waited longest first, and none is looked at in vain."""
+        while self._blocked and self.window > 0 and not self.held:
+            _, outbox = self._blocked.popitem(last=False)
+            outbox.pump()
 
     def release(self) -> None:
         """The socket takes more again."""
@@ -79,18 +85,19 @@ class Outflow:
             raise ViolationError(FLOW_CONTROL_ERROR, "a window is too large")
         self.pump()
 
-    def settle(self, settings: bytes, outboxes: Iterable[Outbox]) -> None:
+    def settle(self, settings: bytes) -> None:
         """Follow the peer's SETTINGS. Raises ViolationError."""
         if len(settings) % SETTING.size:
             raise ViolationError(FRAME_SIZE_ERROR, "settings of a wrong size")
         for name, value in SETTING.iter_unpack(settings):
             if name == frames.INITIAL_WINDOW_SIZE:
-                change = value - self.first_window
-                self.first_window = value
-                if value > LARGEST_WINDOW or not all([outbox.widen(change) for outbox in outboxes]):  # noqa: C419 - each must hear
+                if value > LARGEST_WINDOW:
                     raise ViolationError(FLOW_CONTROL_ERROR, "a window is too large")
+                self.first_window = value
             elif name == frames.MAX_FRAME_SIZE:
                 if not DEFAULT_FRAME <= value <= LARGEST_FRAME:
                     raise ViolationError(PROTOCOL_ERROR, "an impossible frame size")
                 self.largest_frame = min(value, _LARGEST_WRITE)
-        self.pump()
+        starved, self._starved = self._starved, {}
+        for outbox in starved.values():
+            outbox.pump()

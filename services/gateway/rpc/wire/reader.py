@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LARGEST_READ = 2**17
 """Bytes of payload in a frame from the client."""
-LONGEST_BLOCK = 2**16
+LONGEST_BLOCK = 2**15
 """Bytes of a header block."""
 _PRIORITY_SIZE = 5
 

@@ -216,7 +216,8 @@ class Stream:
 
     def _credit(self) -> None:
         """Let the caller send more, unless too much of what it sent was not taken yet."""
-        if self._owed >= WINDOW // 2 and self._held < WINDOW and not self._remote_ended:
+        over = self._remote_ended or self.outbox.ended
+        if self._owed >= WINDOW // 2 and self._held < WINDOW and not over:
             self._carrier.flow.write(window_update(self.id, self._owed))
             self._owed = 0
 

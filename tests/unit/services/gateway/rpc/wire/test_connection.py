@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import hpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.gateway.rpc.wire import frames
 from services.gateway.rpc.wire.connection import MOST_ABANDONED, MOST_STREAMS, Connection
@@ -351,6 +353,71 @@ async def test_who_opens_and_resets_without_end_is_sent_away() -> None:
         client.say(frames.reset(2 * number + 1, 8))
     assert client.transport.ended == "closed"
     assert went_away(client.heard()) == frames.ENHANCE_YOUR_CALM
+
+
+async def test_a_window_that_shrinks_is_made_up_for_before_more_goes_out() -> None:
+    client = Client()
+    client.call(1, b"/large", b"")
+    await client.settled()
+    client.heard()
+    client.say(frames.window_update(0, 10**6), frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+    client.say(frames.window_update(1, 65_535))
+    assert not client.answers(), "what was sent already counts against the new window"
+    client.say(frames.settings({frames.INITIAL_WINDOW_SIZE: 7}))
+    assert len(client.answers()[1][0]) == 7
+
+
+async def test_who_waits_for_all_goes_out_in_turn() -> None:
+    client = Client(PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 10**6}))
+    for stream in (1, 3, 5):
+        client.call(stream, b"/large", b"")
+    await client.settled()
+    client.heard()
+    sent = []
+    for _ in range(4):
+        client.say(frames.window_update(0, 10))
+        sent += [(stream, len(data)) for stream, (data, _) in client.answers().items()]
+    assert sorted(sent[:3]) == [(1, 10), (3, 10), (5, 10)]
+    assert sent[3] == sent[0]
+
+
+async def test_who_changes_its_settings_without_end_is_sent_away() -> None:
+    client = Client()
+    client.say(*[frames.settings({frames.INITIAL_WINDOW_SIZE: number}) for number in range(1001)])
+    assert went_away(client.heard()) == frames.ENHANCE_YOUR_CALM
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10), st.sampled_from([0, 1, 4, 5, 8, 9, 0x20, 0x2D, 255]), st.integers(0, 9), st.binary()
+        )
+        | st.sampled_from([b"/echo", b"/wait", b"/each", b"/large"]),
+        max_size=30,
+    ),
+    st.integers(1, 40),
+)
+def test_whatever_comes_is_answered_or_ends_the_connection(sent: list[Any], cut: int) -> None:
+    async def scenario() -> None:
+        client = Client()
+        data = bytearray()
+        for index, one in enumerate(sent):
+            if isinstance(one, bytes):
+                block = fields([*CALL[:2], (b":path", one), *CALL[2:]])
+                data += frame(frames.HEADERS, END_HEADERS, 2 * index + 11, block)
+                data += frame(frames.DATA, END_STREAM, 2 * index + 11, framed(b"hello"))
+            else:
+                data += frame(*one)
+        for start in range(0, len(data), cut):
+            if not client.transport.ended:
+                client.say(bytes(data[start : start + cut]))
+        await client.settled()
+        assert went_away(client.heard()) != frames.INTERNAL_ERROR
+        client.server.connection_lost(None)
+        await client.settled()
+        assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    asyncio.run(scenario())
 
 
 async def test_who_asks_without_reading_is_sent_away() -> None:
