@@ -17,7 +17,7 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor
 
-from services.gateway.control.policy import OPEN
+from services.gateway.control.policy import NEEDS, OPEN
 from services.guard import PROBES
 from services.roles import role_problems
 from services.settings.tree import Settings
@@ -66,7 +66,7 @@ def test_kubernetes_knows_every_field(manifests: Manifests, version: str) -> Non
 
 def test_custom_resources_have_the_fields_of_their_definitions(gpu: Manifests) -> None:
     custom = [one for one in gpu.objects if one["apiVersion"] in CUSTOM]
-    assert sorted(one["kind"] for one in custom) == ["PodMonitor", "PodMonitor", "ScaledObject"]
+    assert {one["kind"] for one in custom} == {"PodMonitor", "ScaledObject"}
     for one in custom:
         known = CUSTOM[one["apiVersion"]].model_validate(one)
         assert known.model_dump(mode="json", by_alias=True, exclude_unset=True) == one
@@ -196,14 +196,18 @@ def test_the_model_gets_as_many_gpus_as_it_is_split_over(gpu: Manifests, monkeyp
 
 
 def test_prometheus_reads_what_there_is_with_what_there_is(gpu: Manifests) -> None:
-    for monitor in gpu.of("PodMonitor"):
-        (name,) = gpu.deployments_of(monitor["spec"]["selector"])
-        assert name == monitor["metadata"]["name"]
-        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-        assert endpoint["port"] == "http"
-        assert endpoint["path"] == "/metrics"
-    hop = gpu.get("PodMonitor", "tandem-llm")["spec"]["podMetricsEndpoints"][0]["authorization"]["credentials"]
-    assert hop["key"] in gpu.get("Secret", hop["name"])["data"]
+    monitors = {one["metadata"]["name"]: one["spec"] for one in gpu.of("PodMonitor")}
+    assert set(monitors) == {f"tandem-{role}" for role in ROLES}
+    for name, monitor in monitors.items():
+        assert gpu.deployments_of(monitor["selector"]) == [name]
+        (endpoint,) = monitor["podMetricsEndpoints"]
+        assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
+        shown = endpoint["authorization"]["credentials"]
+        if name == "tandem-gateway":
+            assert "/metrics" in NEEDS, "with a key"
+            assert shown["name"] == "tandem-metrics"
+        else:
+            assert shown["key"] in gpu.get("Secret", shown["name"])["data"]
 
 
 def test_only_the_gateway_and_prometheus_reach_its_dependencies(manifests: Manifests) -> None:
