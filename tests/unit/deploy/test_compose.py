@@ -10,6 +10,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from scripts.serve import _PATIENCE
 from services.gateway.control.policy import OPEN
 from services.settings.tree import Settings
 from tests.manifests import DEPLOY
@@ -63,6 +64,11 @@ def test_the_health_check_asks_what_needs_no_key(services: dict[str, Any]) -> No
     program = services["tandem"]["healthcheck"]["test"][-1]
     compile(program, "healthcheck", "exec")
     assert any(f"http://127.0.0.1:3000{path}'" in program for path in OPEN)
+
+
+def test_a_container_has_time_to_finish_what_it_began(services: dict[str, Any]) -> None:
+    drain = Settings().drain
+    assert int(services["tandem"]["stop_grace_period"].removesuffix("s")) >= drain.delay + drain.timeout + _PATIENCE
 
 
 def test_every_container_may_do_no_more_than_it_must(services: dict[str, Any]) -> None:

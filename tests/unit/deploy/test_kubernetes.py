@@ -17,6 +17,7 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor
 
+from scripts.serve import _PATIENCE
 from services.gateway.control.policy import NEEDS, OPEN
 from services.guard import PROBES
 from services.roles import role_problems
@@ -136,6 +137,18 @@ def test_a_large_model_has_time_to_start(manifests: Manifests) -> None:
     start = seconds(manifests.container("llm")["startupProbe"])
     assert start >= 30 * 60
     assert manifests.deployment("llm")["spec"]["progressDeadlineSeconds"] > start
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_pod_has_time_to_finish_what_it_began(
+    manifests: Manifests, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain = settings(manifests, role, monkeypatch).drain
+    (command, pause) = manifests.container(role)["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    needed = float(pause) + drain.delay + drain.timeout + _PATIENCE
+    assert manifests.pod(role)["terminationGracePeriodSeconds"] >= needed
+    assert manifests.deployment(role)["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
 
 
 @pytest.mark.parametrize("role", ROLES)
