@@ -42,21 +42,18 @@ class ProcessesCollector(Collector):
         """What processes of the same labels use together; of their start times, the first."""
         found: dict[Labels, Figures] = {}
         try:
-            workers = psutil.Process(self._manager or os.getppid()).children()
+            started = psutil.Process(self._manager or os.getppid()).children(recursive=True)
         except psutil.Error:
             return found
-        for worker in workers:
-            for process, labels in _family_of(worker):
-                try:
+        workers: dict[int, tuple[str, str]] = {}
+        for process in started:  # parents come before their children
+            try:
+                labels = _labels(process, workers)
+                if labels is not None:
                     used = _used(process)
-                except psutil.Error:  # it has just ended
-                    continue
-                known = found.get(labels)
-                found[labels] = (
-                    used
-                    if known is None
-                    else (known[0] + used[0], known[1] + used[1], known[2] + used[2], min(known[3], used[3]))
-                )
+                    found[labels] = _together(found[labels], used) if labels in found else used
+            except psutil.Error:  # it has just ended
+                continue
         return found
 
 
@@ -68,34 +65,23 @@ _SHOWN = (
 )
 
 
-def _family_of(worker: psutil.Process) -> Iterator[tuple[psutil.Process, Labels]]:
-    """A worker and the processes that it started; nothing for what is no worker of a service."""
-    try:
-        command = worker.cmdline()
-        children = worker.children(recursive=True)
-    except psutil.Error:
-        return
-    service = _after(_SERVICE, command)
-    if not service:
-        return
-    index = _after(_WORKER, command) or "1"
-    yield worker, (service, index, "worker")
-    for child in children:
-        yield child, (service, index, _name(child))
+def _labels(process: psutil.Process, workers: dict[int, tuple[str, str]]) -> Labels | None:
+    """Of a worker, which joins `workers` by its process id, and of what a worker has started; None for anything else."""
+    command = process.cmdline()
+    options = dict(pairwise(command))
+    if _SERVICE in options:
+        workers[process.pid] = (options[_SERVICE], options.get(_WORKER, "1"))
+        return (*workers[process.pid], "worker")
+    owner = workers.get(process.ppid())
+    if owner is None:
+        return None
+    workers[process.pid] = owner
+    title = " ".join(command)
+    return (*owner, title.removeprefix(_VLLM).strip() if title.startswith(_VLLM) else "helper")
 
 
-def _after(option: str, command: list[str]) -> str:
-    """The value of an option on a command line; empty where there is none."""
-    return dict(pairwise(command)).get(option, "")
-
-
-def _name(child: psutil.Process) -> str:
-    """What vLLM calls a process of its own; anything else is a helper."""
-    try:
-        title = " ".join(child.cmdline())
-    except psutil.Error:
-        return "helper"
-    return title.removeprefix(_VLLM).strip() if title.startswith(_VLLM) else "helper"
+def _together(one: Figures, other: Figures) -> Figures:
+    return (one[0] + other[0], one[1] + other[1], one[2] + other[2], min(one[3], other[3]))
 
 
 def _used(process: psutil.Process) -> Figures:
