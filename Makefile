@@ -85,9 +85,10 @@ protos: ## write the Python files of our .proto files
 	@$(setup) --dev
 	@$(python) -m scripts.protos
 
-docs: ## write docs/configuration.md from the settings
+docs: ## write docs/configuration.md and docs/metrics.md from the code
 	@$(setup)
 	$(python) -m scripts.document_settings
+	$(python) -m scripts.document_metrics
 
 clean: ## remove all that set-up, tests and serving made here: .venv, models, caches
 	rm -rf .venv .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

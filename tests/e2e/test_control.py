@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
@@ -69,6 +70,19 @@ def status(server: Server, secret: str) -> int:
     return httpx.post(f"{server.url}/classify", json=BODY, headers=headers, timeout=60).status_code
 
 
+def _counted(server: Server, secret: str) -> tuple[int, int]:
+    """Predictions that all workers together have answered, and that the limiter has refused; each says so for all."""
+    answer = httpx.get(f"{server.url}/metrics", headers={"x-api-key": secret}, timeout=60)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    refused = samples["tandem_limiter_decisions_total", "refused", "requests", "caller"]
+    assert refused == samples["tandem_request_errors_total", "rate_limit_exceeded", "/classify"]
+    return int(samples["tandem_requests_total", "/classify", "200"]), int(refused)
+
+
 def test_keys_and_limits_hold_over_all_workers(
     guarded: Server, key_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +99,11 @@ def test_keys_and_limits_hold_over_all_workers(
         with pytest.raises(InferenceServerException, match="UNAUTHENTICATED"):
             client.get_model_metadata("iris")
         assert client.get_model_metadata("iris", headers={"x-api-key": other}).name == "iris"
+    assert status(guarded, other) == 200
+    ops = make(key_file, capsys, "ops", "--scope", "admin", "--requests-per-minute", "100000")
+    guarded.wait_for(lambda: _counted(guarded, ops) == (seen[200] + 3, seen[429]), 20)
+    assert {_counted(guarded, ops) for _ in range(8)} == {(seen[200] + 3, seen[429])}
+    assert httpx.get(f"{guarded.url}/metrics", headers={"x-api-key": other}).status_code == 403
     assert keys(["revoke", "other"], FileKeys(key_file)) == 0
     time.sleep(1)
     assert {status(guarded, other) for _ in range(16)} == {401}
