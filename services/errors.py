@@ -27,6 +27,9 @@ from typing import ClassVar
 
 from bentoml.exceptions import BentoMLException
 
+_LONGEST = 1000
+"""Characters of a message, or of a field's name."""
+
 
 class ServingError(BentoMLException):
     """Base of the tree. `param` names the offending field, as a path into the request ("rows[2].petal_length")."""
@@ -38,9 +41,9 @@ class ServingError(BentoMLException):
     """Stable machine-readable name: OpenAI's `code`, and a metric label."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = _bounded(message)
+        super().__init__(self.message)
+        self.param = param if param is None else _bounded(param)
 
     def headers(self) -> dict[str, str]:
         """HTTP headers that go with the answer."""
@@ -160,6 +163,11 @@ _BY_STATUS: dict[int, type[ServingError]] = {
     error.error_code: error
     for error in (InvalidInput, PayloadTooLarge, ModelNotFound, Unsupported, Overloaded, Unavailable, DeadlineExceeded)
 }
+
+
+def _bounded(text: str) -> str:
+    """What a client sent comes back in messages: at most so much of it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def error_for(status: int) -> type[ServingError]:

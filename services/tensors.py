@@ -43,6 +43,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 """The dtype of every datatype, by its v2 name."""
 
+_MOST_DIMENSIONS = 64
+"""numpy's own bound."""
+_LARGEST = 2**63 - 1
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH = struct.Struct("<I")
 
@@ -61,12 +64,17 @@ def dtype_of(name: str, datatype: str) -> np.dtype[Any]:
 
 
 def count_of(name: str, shape: Sequence[int]) -> int:
-    """How many elements the declared `shape` of tensor `name` has; InvalidInput for a negative dimension."""
+    """How many elements the declared `shape` of tensor `name` has; InvalidInput for one that no tensor can have."""
     count = 1
-    for size in shape:
+    # The product of half a million sizes would take minutes.
+    possible = len(shape) <= _MOST_DIMENSIONS
+    for size in shape if possible else ():
         if size < 0:
             raise InvalidInput(f"Tensor {name!r} has a negative dimension in its shape.", param=name)
+        possible = possible and size <= _LARGEST
         count *= size
+    if not possible:
+        raise InvalidInput(f"Tensor {name!r} has an impossible shape.", param=name)
     return count
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from models.errors import BadInput
 from models.spec import Attributions, Feature, ModelSpec, TensorSpec
 from services.classifier.routes import Change, Generation, Listed, Listing
-from services.errors import NotRunning
+from services.errors import ModelNotFound, NotRunning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -171,6 +171,21 @@ class FakeClassifier:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
+
+
+class StoringClassifier(FakeClassifier):
+    """Has these models, and no other can be loaded."""
+
+    def __init__(self, *specs: ModelSpec) -> None:
+        super().__init__()
+        self.lists = make_listing(0, *specs)
+        self._stored = {spec.name: spec.version for spec in specs}
+
+    async def change(self, change: Change) -> Listing:
+        stored = self._stored.get(change.name)
+        if stored is None or change.version not in {"", stored}:
+            raise ModelNotFound(f"There is no model {change.name!r} in the model store.")
+        return self.lists
 
 
 @dataclass

@@ -63,6 +63,15 @@ async def test_malformed_json_is_400(path: str, content: bytes) -> None:
     assert bundle.classifier.batches == []
 
 
+async def test_text_that_is_not_utf_8_is_400_wherever_it_stands() -> None:
+    bundle = Bundle()
+    async with bundle.client() as client:
+        answer = await client.post(OPENAI, content=b'{"model": "fake-llm", "messages": [{"content": "\xed\xa0\x80"}]}')
+    assert answer.status_code == 400
+    assert error_of(answer, OPENAI)["code"] == "invalid_input"
+    assert bundle.llm.asked == []
+
+
 @both
 async def test_body_that_is_no_object_is_400(path: str) -> None:
     async with Bundle().client() as client:

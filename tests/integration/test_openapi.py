@@ -14,11 +14,10 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from services.asgi import send_json
-from services.errors import ModelNotFound
 from services.gateway.app import model_routes, routes
 from services.gateway.control.policy import OPEN
 from services.gateway.document import document
-from tests.fakes import LLM_NAME, Answer, FakeClassifier, FakeLLM, make_listing
+from tests.fakes import LLM_NAME, Answer, FakeLLM, StoringClassifier
 from tests.served import served
 from tests.stage import FLOWERS, Stage, tensor_spec
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from services.asgi import ASGIApp, Receive, Scope, Send
-    from services.classifier.routes import Change, Listing
 
 DOUBLER = tensor_spec("doubler", ("x", "FP32", (-1, 2)))
 MAX_ROWS = 10
@@ -86,19 +84,6 @@ class AnsweringLLM(FakeLLM):
             yield response
 
 
-class StoringClassifier(FakeClassifier):
-    """Knows two models, and no other can be loaded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lists = make_listing(0, FLOWERS, DOUBLER)
-
-    async def change(self, change: Change) -> Listing:
-        if change.name not in {"flowers", "doubler"} or change.version not in {"", "v1"}:
-            raise ModelNotFound(f"There is no model {change.name!r} in the model store.")
-        return self.lists
-
-
 async def schema_of_bentoml(scope: Scope, receive: Receive, send: Send) -> None:
     await send_json(send, 200, b"{}", ((b"x-request-id", b"1"),))
 
@@ -107,7 +92,7 @@ async def gateway() -> ASGIApp:
     """The gateway over fakes."""
     stage = Stage(
         (FLOWERS, DOUBLER),
-        classifier=StoringClassifier(),
+        classifier=StoringClassifier(FLOWERS, DOUBLER),
         llm=AnsweringLLM(),
         fallback=schema_of_bentoml,
         max_rows=MAX_ROWS,

@@ -16,6 +16,10 @@ _BYTES_PER_TOKEN = 3
 """English text has about four bytes a token, code and JSON about three: the estimate is meant to be too high."""
 
 
+_MOST = 2**50
+"""Tokens; more would not be counted exactly, in Redis' doubles, and nobody has as many."""
+
+
 class _Body(msgspec.Struct):
     """The fields of all the OpenAI API's requests that decide about tokens; raw, because their types are vLLM's business."""
 
@@ -29,11 +33,7 @@ class _Body(msgspec.Struct):
     best_of: Any = None
     prompt: msgspec.Raw = msgspec.Raw()
     messages: msgspec.Raw = msgspec.Raw()
-
-
-class _Messages(msgspec.Struct):
-    messages: list[msgspec.Raw] | None = None
-    input: list[msgspec.Raw] | str | None = None
+    input: msgspec.Raw = msgspec.Raw()
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -56,26 +56,30 @@ class Ask(msgspec.Struct, frozen=True):
 
 NOTHING = Ask(None, 0, 0, streams=False, reports_usage=False)
 _decode = msgspec.json.Decoder(_Body).decode
-_decode_messages = msgspec.json.Decoder(_Messages).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_ask(body: bytes, settings: AdmissionSettings) -> Ask:
-    """What `body` asks for. Raises PayloadTooLarge or InvalidInput past the settings' bounds.
-
-    A body that cannot be read asks for nothing: who reads it next says what is wrong with it.
+    """What `body` asks for. Raises PayloadTooLarge or InvalidInput past the settings' bounds, and for a body that cannot be
+    read: one that vLLM could read all the same would be let in as if it asked for nothing.
     """
     if len(body) > settings.llm_max_body_bytes:
         raise PayloadTooLarge(f"The request body is larger than {settings.llm_max_body_bytes} bytes.")
     try:
         asked = _decode(body)
-    except _UNREADABLE:
-        return NOTHING
-    _bound_messages(body, settings.max_messages)
+    except RecursionError:
+        raise InvalidInput("The body is nested too deeply.") from None
+    except _UNREADABLE as error:
+        raise InvalidInput(f"The body cannot be read: {error}.") from None
+    for name, value in (("messages", asked.messages), ("input", asked.input)):
+        count = len(_listed(value))
+        if count > settings.max_messages:
+            raise InvalidInput(f"{name}: holds {count} entries; at most {settings.max_messages} are taken.", param=name)
     # Which of them counts depends on the path: the largest is right from above for each.
     limit = max(map(_count, (asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens)))
     answers = max(1, _count(asked.n), _count(asked.best_of))
-    most = (limit or settings.assumed_new_tokens) * answers * _prompts(asked.prompt)
+    most = min((limit or settings.assumed_new_tokens) * answers * _prompts(asked.prompt), _MOST)
     if settings.max_new_tokens is not None and limit and most > settings.max_new_tokens:
         raise InvalidInput(
             f"max_tokens: the request asks for up to {most} tokens; at most {settings.max_new_tokens} are given.",
@@ -91,14 +95,13 @@ def read_ask(body: bytes, settings: AdmissionSettings) -> Ask:
     )
 
 
-def _bound_messages(body: bytes, most: int) -> None:
-    try:
-        listed = _decode_messages(body)
-    except _UNREADABLE:
-        return
-    for name, value in (("messages", listed.messages), ("input", listed.input)):
-        if isinstance(value, list) and len(value) > most:
-            raise InvalidInput(f"{name}: holds {len(value)} entries; at most {most} are taken.", param=name)
+def _listed(value: msgspec.Raw) -> list[msgspec.Raw]:
+    """The entries of a list; none of anything else."""
+    return _decode_list(value) if _first(value) == b"[" else []
+
+
+def _first(value: msgspec.Raw) -> bytes:
+    return bytes(memoryview(value)[:1])
 
 
 def _count(value: Any) -> int:
@@ -114,13 +117,8 @@ def _count(value: Any) -> int:
 
 def _prompts(prompt: msgspec.Raw) -> int:
     """How many prompts a completion has: a list of texts, or of lists of token ids, is one for each."""
-    if not bytes(prompt).lstrip().startswith(b"["):
-        return 1
-    try:
-        listed = msgspec.json.decode(prompt, type=list[msgspec.Raw])
-    except _UNREADABLE:
-        return 1
-    single = all(bytes(one).lstrip()[:1] not in {b'"', b"["} for one in listed)
+    listed = _listed(prompt)
+    single = all(_first(one) not in {b'"', b"["} for one in listed)
     return 1 if single else max(1, len(listed))
 
 

@@ -74,12 +74,16 @@ def _flat_values(name: str, datatype: str, shape: Sequence[int], data: msgspec.R
     if datatype in _LIMITS:
         try:
             return _decode_floats(data)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeDecodeError):
             pass  # nested, or wrong: what follows tells
     try:
         values = _decode_any(data)
     except msgspec.ValidationError:
         raise _beyond(name, datatype) from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"The data of tensor {name!r} is not UTF-8.", param=name) from None
+    except RecursionError:
+        raise InvalidInput(f"The data of tensor {name!r} is nested too deeply.", param=name) from None
     if not isinstance(values, list):
         raise InvalidInput(f"Tensor {name!r} needs an array of values as its data.", param=name)
     values, sizes = _flattened(name, values)

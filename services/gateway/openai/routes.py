@@ -76,6 +76,7 @@ class OpenAIRoutes:
     def _check(self, body: bytes, exchange: Exchange) -> None:
         """What can be told from here, with a better message and no hop: JSON at all, and a model that is served."""
         try:
+            body.decode()  # msgspec does not look into texts that it passes over
             model = _peek(body).model
         except msgspec.ValidationError:
             raise InvalidInput("The body must be a JSON object with a string `model`.", param="model") from None

@@ -8,7 +8,15 @@ import pytest
 from bentoml.exceptions import BentoMLException
 
 from services import errors
-from services.errors import MethodNotAllowed, Overloaded, PayloadTooLarge, ServingError, Unavailable, error_for
+from services.errors import (
+    InvalidInput,
+    MethodNotAllowed,
+    Overloaded,
+    PayloadTooLarge,
+    ServingError,
+    Unavailable,
+    error_for,
+)
 
 EVERY = [
     kind
@@ -53,3 +61,9 @@ def test_status_of_a_dependency_becomes_the_error_of_that_status(status: int) ->
 @pytest.mark.parametrize("status", [418, 502, 599])
 def test_status_that_nobody_knows_is_our_bug(status: int) -> None:
     assert error_for(status).error_code == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def test_what_a_client_sent_comes_back_bounded() -> None:
+    error = InvalidInput("x" * 10**6, param="y" * 10**6)
+    assert len(error.message) == len(error.param or "") == 1003
+    assert len(str(error)) == 1003

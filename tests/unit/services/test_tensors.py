@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from services.errors import InvalidInput
-from services.tensors import DTYPES, datatype_of, from_raw, object_array, to_raw
+from services.tensors import DTYPES, count_of, datatype_of, from_raw, object_array, to_raw
 
 FIXED = sorted(DTYPES.keys() - {"BYTES", "BF16"})
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -100,3 +100,9 @@ def test_what_does_not_fit_is_named(datatype: str, shape: tuple[int, ...], data:
 def test_a_dtype_that_v2_lacks_is_a_bug_of_the_caller() -> None:
     with pytest.raises(KeyError):
         datatype_of(np.zeros(1, np.complex64))
+
+
+@pytest.mark.parametrize("shape", [[2**63], [10**4000], [1] * 65, [2**60] * 500_000, [0, 2**63], [-1] * 65])
+def test_shape_that_no_tensor_has_is_refused_at_once(shape: list[int]) -> None:
+    with pytest.raises(InvalidInput, match="impossible shape"):
+        count_of("x", shape)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidInput, PayloadTooLarge
-from services.gateway.control.tokens import NOTHING, Ask, Usage, read_ask, read_usage, with_usage
+from services.gateway.control.tokens import Ask, Usage, read_ask, read_usage, with_usage
 from services.settings.control import AdmissionSettings
 
 SETTINGS = AdmissionSettings(assumed_new_tokens=1000, max_messages=3, llm_max_body_bytes=4096, max_new_tokens=5000)
@@ -79,8 +79,34 @@ def test_no_body_breaks_it(body: bytes) -> None:
     read_usage(body)
 
 
-def test_what_cannot_be_read_asks_for_nothing() -> None:
-    assert read_ask(b"[" * 3000, SETTINGS) == read_ask(b"", SETTINGS) == NOTHING
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[" * 3000,
+        b'{"n": NaN}',
+        # Python reads what follows: as a request for nothing it would pass every limit.
+        b'{"messages": [], "best_of": 1e999}',
+        b'{"messages": [], "stream_options": {"include_usage": true, "x": -1e999}}',
+        b'{"messages": [], "max_output_tokens": "\\ud800"}',
+        '{"messages": []}'.encode("utf-16"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        read_ask(body, SETTINGS)
+
+
+@pytest.mark.parametrize("beside", [{"input": 3}, {"input": {}}, {"messages": 3, "input": [{}] * 4}])
+def test_odd_field_hides_no_long_list(beside: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput, match="at most 3"):
+        ask(**{"messages": [{}] * 4, **beside})
+
+
+def test_tokens_stay_a_number_that_every_ledger_can_count() -> None:
+    generous = SETTINGS.model_copy(update={"max_new_tokens": None})
+    asked = read_ask(b'{"n": 1e308, "max_tokens": 1e18, "prompt": ["", ""]}', generous)
+    assert asked.answer == 2**50
 
 
 @pytest.mark.parametrize(

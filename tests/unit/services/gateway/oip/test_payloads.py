@@ -162,3 +162,11 @@ def test_a_damaged_request_is_refused_or_read(at: int, value: int, shift: int) -
         assert error.error_code < 500 or isinstance(error, Unsupported)  # noqa: PT017 - both ways are fine
         return
     assert sum(array.nbytes for array in request.tensors.values()) <= len(body)
+
+
+@pytest.mark.parametrize("datatype", ["BYTES", "FP32", "BOOL", "INT8"])
+@pytest.mark.parametrize("data", [b'["\xff"]', b'{"\xff": 1}', b'[["\xed\xa0\x80"]]', b'["\\ud800"]'])
+def test_data_that_is_not_utf_8_is_refused(datatype: str, data: bytes) -> None:
+    body = b'{"inputs": [{"name": "x", "datatype": "%b", "shape": [1], "data": %b}]}' % (datatype.encode(), data)
+    with pytest.raises(InvalidInput):
+        decode_request(body, None)
