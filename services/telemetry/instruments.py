@@ -1,7 +1,7 @@
 """Counters and histograms for hot paths: they count in plain numbers, and tell Prometheus' client when flushed.
 
-A count of Prometheus' client takes a lock and writes to a file that all processes share, some 1.5 microseconds for a
-counter and a histogram; here it is an addition. What has not been flushed is lost with a process that is killed.
+A count of Prometheus' client takes a lock and writes to a file that all processes share, and a histogram looks through its
+buckets one by one; here a count is an addition. What has not been flushed is lost with a process that is killed.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Telemetry:
         shared_folder: Path | None = None,
     ) -> None:
         """Metrics are registered in `registry`; `shared_folder` holds those of every process of this server."""
-        self._registry = registry
+        self.registry = registry
         self._folder = shared_folder
         self.metrics = Metrics(registry)
         self.metrics.watch(definitions.REQUESTS_IN_FLIGHT, lambda: {(): self.active})
@@ -77,4 +77,4 @@ class Telemetry:
 
     def exposition(self, facts: Facts) -> bytes:
         """All metrics in Prometheus' text format, as of the last flush; takes milliseconds, so use a thread."""
-        return exposition(self._registry, self._folder, FactsCollector(facts), ProcessesCollector())
+        return exposition(self.registry, self._folder, FactsCollector(facts), ProcessesCollector())
