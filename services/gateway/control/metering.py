@@ -26,6 +26,8 @@ _END = b"\n\n"
 _DATA = b"data:"
 _SAYS_USAGE = b'"usage"'
 _DONE = b"data: [DONE]"
+_WORD = b'data: {"'
+"""How an event begins that has no name and does not end the stream."""
 _NO_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _EVENT_STREAM = "text/event-stream"
 _OK = 200
@@ -66,6 +68,18 @@ class Meter:
         """Note what the answer broke off with."""
         if not isinstance(error, (GeneratorExit, asyncio.CancelledError)):
             self._generation.error = error.kind if isinstance(error, ServingError) else Unavailable.kind
+
+    def words(self, piece: bytes) -> bool:
+        """Whether `piece` is nothing but whole events that carry parts of an answer; if so, it is noted. What most pieces
+        are, and so in a glance.
+        """
+        if self._span is not None or _SAYS_USAGE in piece or not (piece.startswith(_WORD) and piece.endswith(_END)):
+            return False
+        self._generation.piece()
+        if not self._told:
+            self._tokens += piece.count(_END)
+            self._work.used(self._tokens)
+        return True
 
     def piece(self, events: list[bytes]) -> None:
         """Note that these events of a stream have arrived together."""
@@ -141,6 +155,9 @@ class MeteredContent:
         rest = b""
         try:
             async for piece in self._content.iter_any():
+                if not rest and self._meter.words(piece):
+                    yield piece
+                    continue
                 *events, rest = (rest + piece).split(_END)
                 self._meter.piece(events)
                 passing = [event for event in events if self._passes(event)]
