@@ -28,10 +28,10 @@ LEARNT = Path("/app/vllm-cache")
 """What vLLM learnt about the embedded model while the image was built."""
 SECRET = "/run/secrets/tandem-keys.json"  # noqa: S105 - where keys are, not what they are
 
-WAYS_OUT = """With the image:
-  make a key:          docker run --rm --user "$(id -u)" -v "$PWD:/keys" -e TANDEM_KEYS__FILE=/keys/tandem-keys.json IMAGE keys create NAME
-  and mount the file:  docker run -v "$PWD/tandem-keys.json:/run/secrets/tandem-keys.json:ro" -p 3000:3000 -p 3001:3001 IMAGE
-  or let everybody in, where something else keeps strangers out: -e TANDEM_AUTH=off"""
+WAYS_OUT = """With this image:
+  make a key:      docker run --rm --user "$(id -u)" -v "$PWD/keys:/keys" -e TANDEM_KEYS__FILE=/keys/tandem-keys.json IMAGE keys create NAME
+  and mount it:    docker run --user "$(id -u)" -v "$PWD/keys:/run/secrets:ro" -p 3000:3000 -p 3001:3001 IMAGE
+  or let all in:   docker run -e TANDEM_AUTH=off ..., where something else keeps strangers out"""
 
 
 def environment(given: Mapping[str, str], cache: Path = CACHE) -> dict[str, str]:

@@ -16,6 +16,9 @@ And its supervisor stops badly: it removes the sockets of the dependencies and t
 that the gateway loses what it still needs. Ours ends the entry service first and keeps the sockets until all have
 ended, and bounds the wait, which is a day otherwise.
 
+In a container BentoML starts no worker anew: it ends when a service has none left. With several workers, one that dies would be missed for
+ever and seen by nobody, so that a service ends there as soon as it has lost one.
+
 `docs/performance.md` says what leaving them out is worth. `tests/unit/services/test_bentoml_patches.py` fails when a
 BentoML release moves what is patched here.
 """
@@ -24,13 +27,14 @@ from __future__ import annotations
 
 import signal
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _bentoml_impl.server.app import ServiceAppFactory
 from _bentoml_impl.server.serving import API_SERVER_NAME
 from bentoml._internal.utils.circus import Arbiter
 from circus.arbiter import Arbiter as CircusArbiter
 from circus.sighandler import SysHandler
+from circus.watcher import Watcher
 from tornado import gen
 from uvicorn.protocols.http import auto
 
@@ -54,8 +58,8 @@ _PATIENCE = 15.0
 
 
 def apply() -> None:
-    """Leave `LEFT_OUT` out of every app that BentoML builds in this process, and serve it through `HttpProtocol`. Calling it
-    again changes nothing.
+    """Leave `LEFT_OUT` out of every app that BentoML builds in this process, serve it through `HttpProtocol`, and end
+    a service in a container with the first worker that it loses. Calling it again changes nothing.
 
     Raises RuntimeError under another release of BentoML than the pinned one.
     """
@@ -69,6 +73,7 @@ def apply() -> None:
     original = ServiceAppFactory.middlewares
     if getattr(original.fget, "tandem", False):
         return
+    _miss_every_worker()
 
     def middlewares(factory: ServiceAppFactory) -> list[Middleware]:
         kept = [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
@@ -106,3 +111,14 @@ def _handle_int(handler: SysHandler) -> None:
             watcher.stop_signal = HURRY
             watcher.stop_children = False
     handler.quit()
+
+
+def _miss_every_worker() -> None:
+    """Have a service that starts no worker anew end with the first that it loses."""
+    manage = Watcher.manage_processes
+
+    def manage_processes(watcher: Watcher) -> Any:
+        lost_one = watcher.is_active() and 0 < len(watcher.processes) < watcher.numprocesses
+        return watcher._stop() if lost_one and not watcher.respawn else manage(watcher)  # noqa: SLF001 - as circus does
+
+    Watcher.manage_processes = manage_processes

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models import store
+from models.errors import ModelError
 from scripts.image import install_settings
 from scripts.image.bill import bill_of_materials
 from scripts.image.builders import NAMES, Builder, ImageError, Order, find_builder
@@ -26,7 +29,7 @@ from scripts.pip_settings import read_pip_config
 from scripts.venv import Venv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".tandem" / "image"
@@ -45,8 +48,10 @@ def build_bento(device: str) -> str:
 
 
 @contextmanager
-def order_of(tag: str, builder: Builder, tags: list[str], said: Mapping[str, str], base: str) -> Iterator[Order]:
-    """What to tell `builder` for an image of the bento `tag`, while its files are there."""
+def order_of(
+    tag: str, builder: Builder, tags: list[str], said: Mapping[str, str], base: str, models: Sequence[str]
+) -> Iterator[Order]:
+    """What to tell `builder` for an image of the bento `tag` with `models` of yours, while its files are there."""
     import bentoml
     from bentoml._internal.container import construct_containerfile
 
@@ -67,6 +72,7 @@ def order_of(tag: str, builder: Builder, tags: list[str], said: Mapping[str, str
         construct_containerfile(bentoml.get(tag)) as (context, dockerfile),
         tempfile.TemporaryDirectory() as private,
     ):
+        add_models(Path(context, "models"), models)
         written = Path(private, "install-settings")
         written.touch(mode=0o600)
         written.write_text(install_settings.script(settings))
@@ -75,6 +81,17 @@ def order_of(tag: str, builder: Builder, tags: list[str], said: Mapping[str, str
         yield Order(
             Path(context), Path(dockerfile), tags, said, arguments, {"install-settings": written, **secrets}, folders
         )
+
+
+def add_models(folder: Path, names: Sequence[str]) -> None:
+    """Copies the newest versions of `names` from the model store to `folder`, a store as well. Raises ImageError."""
+    for name in names:
+        try:
+            spec, found = store.find(name)
+        except ModelError as problem:
+            raise ImageError(str(problem)) from None
+        shutil.copytree(found, folder / name / spec.version, dirs_exist_ok=True)
+        (folder / name / "latest").write_text(spec.version)
 
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -107,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--builder", choices=[*NAMES, ""], default="", help="default: the first that works here")
     parser.add_argument("--name", default="tandem", help="the image's name, with a registry before it to push it there")
     parser.add_argument("--base", default="", help="a base image instead of the public Python one")
+    parser.add_argument("--model", action="append", default=[], help="a stored model to put in, may be repeated")
     parser.add_argument("--source", default="", help="address of the code, for a label; default: git's remote")
     wanted = parser.parse_args(argv)
     os.environ.setdefault("BENTOML_HOME", str(ROOT / ".tandem" / "bentoml"))
@@ -127,7 +145,7 @@ def _build(device: str, builder: Builder, wanted: argparse.Namespace) -> None:
         bento = build_bento(device)
     with (
         _step(f"[2/3] The image, with {builder.name}: mostly installing packages, some minutes"),
-        order_of(bento, builder, tags, said, wanted.base) as order,
+        order_of(bento, builder, tags, said, wanted.base, wanted.model) as order,
     ):
         builder.build(order)
     with _step("[3/3] Its software bill of materials"):

@@ -43,7 +43,7 @@ def secret(image: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, P
 def served(image: str, secret: tuple[str, Path]) -> Iterator[Container]:
     """Everything, on the models of the image, for those who have the key."""
     key, file = secret
-    container = Container(image, options=("--volume", f"{file}:/run/secrets/tandem-keys.json:ro"))
+    container = Container(image, options=("--volume", f"{file.parent}:/run/secrets:ro"))
     container.http.headers["authorization"] = f"Bearer {key}"
     try:
         container.wait_ready()

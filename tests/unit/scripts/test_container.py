@@ -88,7 +88,7 @@ def test_without_keys_it_does_not_start_and_says_the_ways_out(tmp_path: Path, sh
     assert done.returncode == 1
     assert "no keys are configured" in done.stderr
     assert "keys create" in done.stderr
-    assert "-e TANDEM_AUTH=off" in done.stderr
+    assert "docker run -e TANDEM_AUTH=off" in done.stderr
 
 
 def test_a_wrong_setting_is_said_before_keys_are_asked_for(tmp_path: Path, shipped: Path) -> None:

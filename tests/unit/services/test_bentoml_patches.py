@@ -62,6 +62,42 @@ def test_uvicorn_serves_through_our_protocol() -> None:
     assert done.stdout.strip() == "services.http_protocol"
 
 
+WATCHED = """
+import os, signal, sys
+from bentoml._internal.utils.circus import create_standalone_arbiter
+from circus.watcher import Watcher
+from services import bentoml_patches
+bentoml_patches.apply()
+respawn = sys.argv[1] == "respawn"
+watcher = Watcher(name="w", cmd="sleep", args=["600"], numprocesses=2, respawn=respawn, use_sockets=False)
+arbiter = create_standalone_arbiter([watcher], check_delay=0.05)
+first = []
+
+def look():
+    if not first and watcher.is_active() and len(watcher.processes) == 2:
+        first.extend(watcher.processes)
+        os.kill(first[0], signal.SIGKILL)
+    if first and len(watcher.processes) == 2 and first[0] not in watcher.processes:
+        print("replaced", flush=True)
+        for worker in watcher.processes:
+            os.kill(worker, signal.SIGKILL)
+        os._exit(0)
+    arbiter.loop.call_later(0.05, look)
+
+arbiter.loop.call_later(0.05, look)
+arbiter.start()
+"""
+
+
+@pytest.mark.parametrize(("mode", "printed", "said"), [("respawn", "replaced", ""), ("end", "", "No active process")])
+def test_a_lost_worker_is_replaced_or_ends_its_service(mode: str, printed: str, said: str) -> None:
+    command = [sys.executable, "-c", WATCHED, mode]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip() == printed, done.stderr
+    assert said in done.stderr
+    assert (done.returncode == 0) is (mode == "respawn")
+
+
 def test_every_service_of_the_bundle_is_built_without_it() -> None:
     code = "from service import Gateway\nfrom _bentoml_impl.server.app import ServiceAppFactory\n"
     code += "print(ServiceAppFactory.middlewares.fget.tandem)"
