@@ -1,5 +1,5 @@
 # Tandem. `make` alone lists what there is; every target does its own set-up first.
-# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ROLE (gateway, classifier or llm), ARGS (passed on), PEERS, IMAGE, PYTHON, BENTOML_HOME, TANDEM_*.
+# Variables: PORT, GRPC_PORT, HOST, DEVICE (cpu or gpu), ROLE (gateway, classifier or llm), ARGS (passed on), PEERS, SECONDS, IMAGE, PYTHON, BENTOML_HOME, TANDEM_*.
 
 PORT ?= 3000
 GRPC_PORT ?=
@@ -8,6 +8,7 @@ DEVICE ?=
 ROLE ?=
 ARGS ?=
 PEERS ?=
+SECONDS ?= 30
 UPGRADE ?=
 IMAGE ?= tandem
 
@@ -21,7 +22,7 @@ setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check format train train-llm eval-llm model-add model-list bento image lock docs protos clean
+.PHONY: help serve test fuzz bench check format train train-llm eval-llm model-add model-list bento image lock docs protos clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +34,10 @@ serve: ## set up and serve everything on PORT (3000) and GRPC_PORT (3001); DEVIC
 test: ## set up and run all tests; ARGS="-k name" or ARGS=tests/unit chooses
 	@$(setup) --models --dev
 	@exec $(python) -m scripts.test $(ARGS)
+
+fuzz: ## fuzz the decoders, guided by coverage, for SECONDS (30) in all; ARGS=TARGET chooses
+	@$(setup) --dev
+	@exec $(python) -m scripts.fuzz --seconds "$(SECONDS)" $(ARGS)
 
 bench: ## measure against other servers; PEERS=all or names, ARGS=--quick for a trial, ARGS=--cost for what control costs
 	@$(setup) --models --dev
