@@ -74,16 +74,21 @@ def guarded(app: ASGIApp, service: str, hop: HopSettings, send_error: SendError)
     return Guard(app, None if everybody else tokens, send_error)
 
 
+def readable_tokens(hop: HopSettings) -> tuple[str, ...]:
+    """What `HopSettings.tokens` has, for deployment hooks. Raises BentoMLConfigException when the file cannot be used."""
+    try:
+        return hop.tokens()
+    except ValueError as problem:
+        raise BentoMLConfigException(str(problem)) from None
+
+
 def check_hop(service: str, hop: HopSettings) -> None:
     """For the deployment hook of `service`. Raises BentoMLConfigException when it would listen where other machines reach
     it and nothing guards it.
     """
     if not is_served(service):
         return
-    try:
-        tokens = hop.tokens()
-    except ValueError as problem:
-        raise BentoMLConfigException(str(problem)) from None
+    tokens = readable_tokens(hop)
     host = asked_host()
     if hop.auth == "off" or tokens or is_loopback(host):
         return

@@ -33,6 +33,7 @@ from services.gateway.native.routes import NativeRoutes
 from services.gateway.native.schemas import as_row
 from services.gateway.reach import reach
 from services.gateway.rpc.server import GrpcServer
+from services.guard import readable_tokens
 from services.llm.service import LLM
 from services.runtime import SERVICE_OPTIONS, allow_many_connections, settle_garbage_collector
 from services.settings.tree import load_settings, shared_metrics_folder
@@ -128,6 +129,7 @@ class Gateway:
         """Runs once, before anything is served: what must not be served ends the start with a sentence."""
         is_served("Gateway")  # always, but its dependencies' hooks must hear of it
         check_binding(asked_host(), load_settings())
+        readable_tokens(load_settings().hop)
 
     @bentoml.on_startup
     async def start(self) -> None:
