@@ -138,8 +138,10 @@ class Calls:
 
     def _fail(self, stream: Stream, line: AccessLine, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
-            line.status = DeadlineExceeded.error_code if stream.expired else _CLIENT_CLOSED_REQUEST
-            line.client_gone = not stream.expired
+            if stream.expired:
+                line.status, line.error = DeadlineExceeded.error_code, DeadlineExceeded.kind
+            else:
+                line.status, line.client_gone = _CLIENT_CLOSED_REQUEST, True
             raise error
         if not isinstance(error, ServingError):
             logger.error("Request %s failed", line.request_id, exc_info=error)

@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from services.gateway.rpc.wire import frames
 from services.gateway.rpc.wire.frames import (
-    ACK,
-    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
-    FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR,
     HEADERS,
-    INTERNAL_ERROR,
-    LARGEST_WINDOW,
     NO_ERROR,
-    PADDED,
     PROTOCOL_ERROR,
-    REFUSED_STREAM,
     SETTINGS,
     ViolationError,
     number,
@@ -62,7 +54,7 @@ _SETTINGS = frames.settings(
         frames.MAX_FRAME_SIZE: LARGEST_READ,
         frames.MAX_HEADER_LIST_SIZE: LONGEST_LIST,
     }
-) + frames.window_update(0, _CONNECTION_WINDOW - DEFAULT_WINDOW)
+) + frames.window_update(0, _CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
 _REFUSALS = {
     b"200": frames.refusal(12, b"Method not found!"),
     b"431": frames.refusal(8, b"The metadata is larger than %d bytes." % LONGEST_LIST),
@@ -133,7 +125,7 @@ class Connection(asyncio.Protocol):
             self._fail(violation.code, violation.reason)
         except Exception:
             logger.exception("A gRPC connection failed")
-            self._fail(INTERNAL_ERROR, "")
+            self._fail(frames.INTERNAL_ERROR, "")
 
     def pause_writing(self) -> None:
         self.flow.held = True
@@ -167,7 +159,7 @@ class Connection(asyncio.Protocol):
             self.flow.write(frames.window_update(0, self._owed))
             self._owed = 0
         if stream := self._opened(stream_id):
-            stream.feed(unpadded(payload) if flags & PADDED else payload, size, ends=bool(flags & END_STREAM))
+            stream.feed(unpadded(payload) if flags & frames.PADDED else payload, size, ends=bool(flags & END_STREAM))
 
     def _head(self, flags: int, stream_id: int, block: bytes) -> None:
         ends = bool(flags & END_STREAM)
@@ -186,7 +178,7 @@ class Connection(asyncio.Protocol):
             return
         method = self._methods.get(head.path)
         if self._leaving or len(self._streams) >= MOST_STREAMS:
-            self.flow.answer(frames.reset(stream_id, REFUSED_STREAM))
+            self.flow.answer(frames.reset(stream_id, frames.REFUSED_STREAM))
         elif head.status != b"200" or method is None:
             block = _REFUSALS.get(head.status) or frames.fields([(b":status", head.status)])
             rest = b"" if ends else frames.reset(stream_id, NO_ERROR)
@@ -199,27 +191,27 @@ class Connection(asyncio.Protocol):
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
             raise ViolationError(PROTOCOL_ERROR, "settings of a stream")
-        if not flags & ACK:
+        if not flags & frames.ACK:
             self._settled += 1
             if self._settled > _MOST_SETTINGS:
                 raise ViolationError(ENHANCE_YOUR_CALM, "settings change too often")
             self.flow.settle(payload)
-            self.flow.answer(frames.frame(SETTINGS, ACK, 0))
+            self.flow.answer(frames.frame(SETTINGS, frames.ACK, 0))
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id or len(payload) != _PING_SIZE:
-            raise ViolationError(FRAME_SIZE_ERROR, "a ping of a wrong size, or of a stream")
-        if not flags & ACK:
-            self.flow.answer(frames.frame(frames.PING, ACK, 0, payload))
+            raise ViolationError(frames.FRAME_SIZE_ERROR, "a ping of a wrong size, or of a stream")
+        if not flags & frames.ACK:
+            self.flow.answer(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _window_update(self, _: int, stream_id: int, payload: bytes) -> None:
-        size = number(payload) & LARGEST_WINDOW
+        size = number(payload) & frames.LARGEST_WINDOW
         if not size:
             raise ViolationError(PROTOCOL_ERROR, "a window grows by nothing")
         if not stream_id:
             self.flow.widen(size)
         elif (stream := self._opened(stream_id)) and not stream.outbox.widen(size):
-            stream.break_off(FLOW_CONTROL_ERROR)
+            stream.break_off(frames.FLOW_CONTROL_ERROR)
 
     def _reset(self, _: int, stream_id: int, payload: bytes) -> None:
         number(payload)

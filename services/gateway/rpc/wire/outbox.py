@@ -73,7 +73,7 @@ class Outbox:
         prefix = PREFIX.pack(0, len(message))
         flow.write(b"".join((_HEAD_START, own, _HEAD, head, prefix, message, _END_START, own, _END)))
         self.ended = True
-        self._done()
+        self._close()
 
     def put(self, message: bytes) -> None:
         """Send a message as soon as it may go out."""
@@ -110,6 +110,7 @@ class Outbox:
         """Nobody listens any more."""
         self.ended = True
         self._finish = None
+        self._done = _nothing
         self._pending.clear()
         self._flow.unblock(self)
 
@@ -140,4 +141,12 @@ class Outbox:
         if self._finish is not None:
             flow.write(self._finish)
             self._finish = None
-            self._done()
+            self._close()
+
+    def _close(self) -> None:
+        done, self._done = self._done, _nothing  # no cycle is left for the garbage collector
+        done()
+
+
+def _nothing() -> None:
+    """What happens when all is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,12 +16,11 @@ from hypothesis import strategies as st
 from services.gateway.rpc.wire import frames
 from services.gateway.rpc.wire.connection import MOST_ABANDONED, MOST_STREAMS, Connection
 from services.gateway.rpc.wire.frames import END_HEADERS, END_STREAM, PREFACE, fields, frame
-from services.gateway.rpc.wire.stream import WINDOW, Method
+from services.gateway.rpc.wire.stream import WINDOW, Method, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.gateway.rpc.wire.stream import Stream
 
 Frame = tuple[int, int, int, bytes]
 HELLO = PREFACE + frames.settings({})
@@ -319,6 +319,21 @@ async def test_a_lost_connection_cancels_its_calls() -> None:
     client.server.connection_lost(None)
     await client.settled()
     assert (client.cancelled, client.open, client.server.closed.done()) == (1, set(), True)
+
+
+async def test_answered_calls_leave_nothing_to_collect() -> None:
+    client = Client()
+    client.go.set()
+    gc.collect()
+    gc.disable()
+    try:
+        for number, path in enumerate((b"/echo", b"/wait", b"/each")):
+            client.call(2 * number + 1, path, b"hello", grpc_timeout=b"1H")
+            await client.settled()
+        client.running.clear()
+        assert not [found for found in gc.get_objects() if isinstance(found, Stream)]
+    finally:
+        gc.enable()
 
 
 async def test_a_deadline_ends_the_call_whether_it_has_begun_or_not() -> None:
