@@ -77,10 +77,10 @@ class EngineFront:
         elif path in ("/livez", "/healthz"):
             await send_bytes(send, 200, b"", ())
         elif path == "/readyz":
-            if self._host.app is None:
-                await send_bytes(send, 503, b"", ((b"retry-after", b"%d" % _RETRY_STARTING),))
-            else:
+            if self._host.status.state == "ready":
                 await send_bytes(send, 200, b"", ())
+            else:
+                await send_bytes(send, 503, b"", ((b"retry-after", b"%d" % _RETRY_STARTING),))
         elif (app := self._host.app) is None:
             await send_error(send, self._unavailable())
         elif scope["method"] == "POST":

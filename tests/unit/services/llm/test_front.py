@@ -112,8 +112,9 @@ async def test_liveness_does_not_depend_on_the_engine(state: Literal["starting",
 async def test_readiness_is_a_status_and_nothing_else() -> None:
     client = await ask(front(FakeHost("ready", FakeApp())), "/readyz")
     assert (client.status, client.pieces) == (200, [])
-    for state in ("starting", "failed"):
-        client = await ask(front(FakeHost(state)), "/readyz")
+    hosts = FakeHost("starting"), FakeHost("failed"), FakeHost("hung", FakeApp())
+    for host in hosts:
+        client = await ask(front(host), "/readyz")
         assert (client.status, client.pieces) == (503, [])
         assert int(client.headers["retry-after"]) > 0
 
