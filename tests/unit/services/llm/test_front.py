@@ -11,6 +11,7 @@ from tests.asgi import Client
 
 if TYPE_CHECKING:
     from services.asgi import ASGIApp, Receive, Scope, Send
+    from services.llm.front import State
 
 
 class FakeApp:
@@ -35,7 +36,7 @@ class FakeApp:
 
 
 class FakeHost:
-    def __init__(self, state: Literal["starting", "ready", "failed"], app: ASGIApp | None = None) -> None:
+    def __init__(self, state: State, app: ASGIApp | None = None) -> None:
         reason = None if state == "ready" else f"it is {state}"
         self.status = EngineStatus(state, reason, "mini", ("mini", "polite"), 1.26)
         self.app = app
