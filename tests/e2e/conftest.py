@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.server import PROJECT, Server
+from tests.otlp import Collector, collecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+COLLECTOR_KEY = "collectors-own-key"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,9 +30,22 @@ def home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The bundle, served from this checkout, ready."""
-    running = Server("service:Gateway", PROJECT, home, tmp_path_factory.mktemp("server") / "server.log")
+def collector() -> Iterator[Collector]:
+    """Where the bundle's spans go."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(home: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The bundle, served from this checkout, ready. It traces what callers sample."""
+    env = {
+        "TANDEM_TRACING__ENDPOINT": collector.url,
+        "TANDEM_TRACING__HEADERS": json.dumps({"api-key": COLLECTOR_KEY}),
+        "TANDEM_TRACING__SAMPLE_RATIO": "0",
+        "TANDEM_TRACING__EXPORT_INTERVAL": "0.2",
+    }
+    running = Server("service:Gateway", PROJECT, home, tmp_path_factory.mktemp("server") / "server.log", env)
     try:
         running.wait_ready()
         yield running
