@@ -38,7 +38,7 @@ _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 class Outbox:
     """The sending side of a call."""
 
-    __slots__ = ("_done", "_drained", "_finish", "_flow", "_granted", "_pending", "_started", "ended", "id")
+    __slots__ = ("_done", "_drained", "_finish", "_flow", "_granted", "_pending", "_seen", "_started", "ended", "id")
 
     def __init__(self, flow: Outflow, stream_id: int, done: Callable[[], None]) -> None:
         """`done` is called when the end is out."""
@@ -50,6 +50,7 @@ class Outbox:
         self._granted = 0
         self._started = False
         self._pending = bytearray()
+        self._seen: tuple[int, int] | None = None
         self._finish: bytes | None = None
         self._drained: asyncio.Future[None] | None = None
 
@@ -90,6 +91,11 @@ class Outbox:
         if self._pending:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
+
+    def is_stuck(self) -> bool:
+        """Whether messages wait and nothing has moved since the last time this was asked."""
+        before, self._seen = self._seen, (len(self._pending), self._granted) if self._pending else None
+        return self._seen is not None and self._seen == before
 
     def end(self, status: grpc.StatusCode, message: str = "", trailers: Trailers = ()) -> None:
         """Say how the call went: after all messages when it went well, else at once."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 
 from services.errors import ServingError, Unsupported
-from services.gateway.rpc.wire.frames import FLOW_CONTROL_ERROR, NO_ERROR, STREAM_CLOSED, reset, window_update
+from services.gateway.rpc.wire.frames import CANCEL, FLOW_CONTROL_ERROR, NO_ERROR, STREAM_CLOSED, reset, window_update
 from services.gateway.rpc.wire.inbox import Inbox
 from services.gateway.rpc.wire.outbox import Outbox
 
@@ -172,7 +172,12 @@ class Stream:
         self._wake()
 
     def look(self, least: int) -> None:
-        """End a call whose one request has brought less than `least` bytes since the last look."""
+        """End a call whose one request has brought less than `least` bytes since the last look, or whose caller took nothing."""
+        if self.outbox.is_stuck():
+            self._carrier.flow.answer(reset(self.id, CANCEL))
+            self._leave()
+            self._carrier.forget(self, answered=True)
+            return
         if self._task is None and not self.outbox.ended:
             if self._seen is not None and self._received - self._seen < least:
                 self.end(grpc.StatusCode.DEADLINE_EXCEEDED, "The request came too slowly.")
@@ -185,11 +190,14 @@ class Stream:
 
     def abandon(self) -> None:
         """Nobody waits for the answer any more. Raises ViolationError when that happens too often."""
+        self._leave()
+        self._carrier.forget(self, answered=False)
+
+    def _leave(self) -> None:
         self.outbox.drop()
         self._stop_timer()
         if self._task is not None:
             self._task.cancel()
-        self._carrier.forget(self, answered=False)
 
     def _take(self, data: bytes) -> None:
         try:

@@ -512,3 +512,18 @@ async def test_who_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     assert resets(heard) == {1: frames.NO_ERROR}
     assert not speaking.transport.ended
     speaking.server.connection_lost(None)
+
+
+async def test_who_takes_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.rpc.wire.connection.LOOK_SECONDS", 0.02)
+    client = Client()
+    client.call(1, b"/echo", b"x" * 70_000)
+    client.call(3, b"/wait", b"")
+    await asyncio.sleep(0.2)
+    assert resets(client.heard()) == {1: frames.CANCEL}
+    assert not client.transport.ended
+    client.say(frames.window_update(0, 10**6))
+    client.go.set()
+    await client.settled()
+    assert client.answers()[3][1][b"grpc-status"] == b"0", "another call of the same client goes on"
+    client.server.connection_lost(None)
