@@ -34,8 +34,8 @@ scrape_configs:
 - **Whichever process answers, it answers for all**: every gateway worker, the Classifier's and the LLM's processes, and vLLM, whose own metrics
   (`vllm:...`) are part of the answer under their own names. They all count into one folder, so nobody has to be asked: while the LLM is down or
   busy, `/metrics` is as quick as ever and what was counted stays. `tandem_dependency_state` says how each dependency is.
-- A Classifier or an LLM that [runs alone](roles.md) has a `/metrics` of its own, with the token of the hop; a gateway then tells only what it
-  counts itself.
+- A Classifier or an LLM that [runs alone](roles.md) has a `/metrics` of its own, with the token of the hop; a gateway then tells what
+  it counts itself and what it hears of them: states, models, GPUs.
 - Counts reach `/metrics` five times a second; a process that is killed takes the last fifth of a second with it.
 - What OpenTelemetry's conventions for generative AI name (status: in development) has that name: `gen_ai.server.time_to_first_token` in seconds is
   `gen_ai_server_time_to_first_token_seconds`. It is measured in the gateway, so that queueing and the way count. Tokens are what vLLM says it used, for
