@@ -167,10 +167,10 @@ def read_usage(answer: bytes) -> Usage | None:
 def with_usage(body: bytes) -> bytes:
     """The streaming request `body`, asking for the usage at the end of the stream; all else in it as it was, byte for byte.
 
-    Options that cannot be read stay as they are: vLLM says what is wrong with them.
+    What cannot be read stays as it is: vLLM says what is wrong with it.
     """
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         options = msgspec.json.decode(fields.get("stream_options", msgspec.Raw(b"null")), type=dict[str, Any] | None)
     except _UNREADABLE:
         return body

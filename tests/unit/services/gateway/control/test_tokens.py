@@ -140,3 +140,15 @@ def test_usage_is_asked_for_and_all_else_stays_as_it_was(fields: dict[str, Any])
 
 def test_numbers_keep_the_way_they_are_written() -> None:
     assert b'"temperature":0.70' in with_usage(b'{"stream": true, "temperature":0.70}')
+
+
+@pytest.mark.parametrize("options", [7, "yes", [{}]])
+def test_options_that_cannot_be_read_are_left_for_vllm_to_refuse(options: Any) -> None:
+    body = json.dumps({"stream": True, "stream_options": options}).encode()
+    assert with_usage(body) == body
+    assert with_usage(b'{"stream": true, "\xff": 1}') == b'{"stream": true, "\xff": 1}'
+
+
+def test_usage_in_every_event_does_not_begin_because_tandem_asks_for_it_at_the_end() -> None:
+    body = json.dumps({"stream": True, "stream_options": {"continuous_usage_stats": True}}).encode()
+    assert json.loads(with_usage(body))["stream_options"] == {"include_usage": True}
