@@ -41,6 +41,8 @@ MOST_ABANDONED = 4 * MOST_STREAMS
 
 LOOK_SECONDS = 15.0
 """Time between two looks at a connection."""
+LINGER_SECONDS = 5.0
+"""Time that a client has to read why its connection ends."""
 _SLOWEST = 512
 """Bytes a second that what has begun must bring from one look to the next."""
 _MOST_SETTINGS = 1000
@@ -105,8 +107,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why is of no matter
         self._connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._abandoned = 0
         for stream in tuple(self._streams.values()):
             stream.abandon()
@@ -234,15 +235,25 @@ class Connection(asyncio.Protocol):
             return
         self._received_by_then, self._was_within = self._received, self._reader.is_within
         self._settled = 0
-        for stream in tuple(self._streams.values()):
-            stream.look(least)
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        try:
+            for stream in tuple(self._streams.values()):
+                stream.look(least)
+        except ViolationError as violation:
+            self._fail(violation.code, violation.reason)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def _fail(self, code: int, reason: str) -> None:
         if not self._transport.is_closing():
             self.flow.write(frames.go_away(self._last, code, reason))
             self._transport.close()
+            self._stop_timer()  # one that reads nothing would never let go
+            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
 
     def _close_when_done(self) -> None:
         if not self._streams and not self._transport.is_closing():
             self._transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

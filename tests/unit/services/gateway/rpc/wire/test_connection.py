@@ -442,6 +442,19 @@ async def test_who_asks_without_reading_is_sent_away() -> None:
     assert went_away(client.heard()) == frames.ENHANCE_YOUR_CALM
 
 
+async def test_who_reads_nothing_is_let_go_however_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.rpc.wire.connection.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("services.gateway.rpc.wire.connection.LINGER_SECONDS", 0.01)
+    client = Client()
+    client.server.pause_writing()
+    client.call(1, b"/large", b"")
+    await client.settled()
+    client.transport.unread = 2 * 2**20
+    await asyncio.sleep(0.1)
+    assert client.transport.ended == "aborted"
+    client.server.connection_lost(None)
+
+
 @pytest.mark.parametrize(
     ("wire", "code"),
     [
