@@ -92,8 +92,9 @@ class HopApp:
         deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
         spec = runner.spec
-        with self._metrics.timing(spec.name, "predict"):
-            probabilities = await runner.predict(rows, deadline)
+        began = time.perf_counter()
+        probabilities = await runner.predict(rows, deadline)
+        self._metrics.ran(spec.name, "predict", began)
         frame = encode_frame(spec.name, spec.version, {"probabilities": probabilities})
         await answer(scope, send, 200, frame, _FRAME)
 
@@ -101,16 +102,18 @@ class HopApp:
         deadline = _deadline(scope)
         header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
         runner = self._registry.runner(header.model, header.version)
-        with self._metrics.timing(runner.spec.name, "infer"):
-            outputs = await runner.infer(tensors, deadline)
+        began = time.perf_counter()
+        outputs = await runner.infer(tensors, deadline)
+        self._metrics.ran(runner.spec.name, "infer", began)
         frame = encode_frame(header.model, header.version, outputs)
         await answer(scope, send, 200, frame, _FRAME)
 
     async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = _deadline(scope)
         runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
-        with self._metrics.timing(runner.spec.name, "attribute"):
-            probabilities, attributions = await runner.attribute(rows, deadline)
+        began = time.perf_counter()
+        probabilities, attributions = await runner.attribute(rows, deadline)
+        self._metrics.ran(runner.spec.name, "attribute", began)
         found = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
         await send_json(send, 200, msgspec.json.encode(found))
 

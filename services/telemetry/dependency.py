@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
@@ -13,25 +12,25 @@ from services.telemetry.exposition import Facts, FactsCollector, exposition
 from services.telemetry.processes import ProcessesCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 class EngineMetrics:
-    """Times the calls of engines. Once a batch, so it may cost what Prometheus' client costs."""
+    """Times the calls of engines: once a batch, so it may cost what Prometheus' client costs."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         definition = definitions.ENGINE_DURATION
         self._duration = Histogram(
             definition.name, definition.meaning, definition.labels, buckets=definition.buckets, registry=registry
         )
+        self._known: dict[tuple[str, str], Histogram] = {}
 
-    @contextmanager
-    def timing(self, model: str, operation: str) -> Iterator[None]:
-        """Time what is done here, unless it fails."""
-        began = time.perf_counter()
-        yield
-        self._duration.labels(model, operation).observe(time.perf_counter() - began)
+    def ran(self, model: str, operation: str, began: float) -> None:
+        """Note a call that has come to its end, and began at a time of `time.perf_counter`."""
+        known = self._known.get((model, operation))
+        if known is None:
+            known = self._known[model, operation] = self._duration.labels(model, operation)
+        known.observe(time.perf_counter() - began)
 
 
 def dependency_exposition(folder: Path | None, facts: Facts) -> bytes:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -7,15 +9,14 @@ from services.telemetry.dependency import EngineMetrics, dependency_exposition
 from services.telemetry.exposition import Facts
 
 
-def test_calls_are_timed_unless_they_fail() -> None:
+def test_calls_are_timed_by_model_and_operation() -> None:
     registry = CollectorRegistry()
     metrics = EngineMetrics(registry)
-    with metrics.timing("iris", "predict"):
-        pass
-    with pytest.raises(KeyError), metrics.timing("iris", "predict"):
-        raise KeyError
+    for operation in ("predict", "predict", "attribute"):
+        metrics.ran("iris", operation, time.perf_counter() - 0.25)
     labels = {"model": "iris", "operation": "predict"}
-    assert registry.get_sample_value("tandem_engine_duration_seconds_count", labels) == 1
+    assert registry.get_sample_value("tandem_engine_duration_seconds_count", labels) == 2
+    assert registry.get_sample_value("tandem_engine_duration_seconds_sum", labels) == pytest.approx(0.5, abs=0.2)
 
 
 def test_exposition_of_a_service_that_runs_alone() -> None:
