@@ -68,9 +68,9 @@ async def test_every_case_is_asked_greedily_and_the_schema_only_where_it_belongs
 
 async def test_alone_and_together_are_compared() -> None:
     steady = fake(lambda request: request["messages"][-1]["content"])
-    assert await eval_llm._alone_and_together(steady, "m") == (64, 64)
+    assert await eval_llm._alone_and_together(steady, "m", 16) == (64, 64)
     moody = fake(lambda _: str(len(moody.asked)))
-    assert await eval_llm._alone_and_together(moody, "m") == (0, 64)
+    assert await eval_llm._alone_and_together(moody, "m", 16) == (0, 64)
 
 
 async def test_the_page_holds_shares_targets_and_what_went_wrong() -> None:

@@ -141,7 +141,7 @@ async def test_connection_at_rest_is_closed(tmp_path: Path) -> None:
     class Brief(HttpProtocol):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
-            self.timeout_keep_alive = 0.05
+            self.timeout_keep_alive = 0.05  # type: ignore[assignment]
 
     async with served(tmp_path, answering(), Brief) as client:
         assert (await client.ask(request())).status == 200
