@@ -1,4 +1,4 @@
-"""Runs the image for the end-to-end tests: locked down as an orchestrator would, on ports of its own."""
+"""Runs the image for the end-to-end tests: locked down as an orchestrator would, reached on ports of its own."""
 
 from __future__ import annotations
 
@@ -35,14 +35,20 @@ class Container:
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         command: Sequence[str] = (),
+        network: str = "",
     ) -> None:
-        """Start it locked down, as a user that the image knows nothing of."""
+        """Start it locked down, as a user that the image knows nothing of; on `network`, or else on this machine's own."""
         self.port, self.grpc_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        said = {"PORT": str(self.port), "TANDEM_GATEWAY__GRPC_PORT": str(self.grpc_port), **(env or {})}
+        ports = {"PORT": str(self.port), "TANDEM_GATEWAY__GRPC_PORT": str(self.grpc_port)}
+        said = {**({} if network else ports), **(env or {})}
+        published = [f"127.0.0.1:{self.port}:3000", f"127.0.0.1:{self.grpc_port}:3001"]
+        options = (*options, *(word for one in published for word in ("--publish", one))) if network else options
         variables = [word for name, value in said.items() for word in ("--env", f"{name}={value}")]
         user = ("--user", "123456:123456")
-        self.id = podman("run", "--detach", "--network", "host", *LOCKED, *user, *variables, *options, image, *command)
+        self.id = podman(
+            "run", "--detach", "--network", network or "host", *LOCKED, *user, *variables, *options, image, *command
+        )
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def wait_for(self, condition: Callable[[], Any], seconds: float) -> Any:
