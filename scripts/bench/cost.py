@@ -39,8 +39,8 @@ _SETTLE_SECONDS = 2.0
 _BARE = "without"
 _UNOBSERVED = "scripts.bench.unobserved:Gateway"
 _MANY = "1000000000"
-_LIMITS = {
-    "TANDEM_LIMITS__CALLER__REQUESTS_PER_MINUTE": _MANY,
+_LIMITS = {"TANDEM_LIMITS__CALLER__REQUESTS_PER_MINUTE": _MANY}
+_EVERY_LIMIT = _LIMITS | {
     "TANDEM_LIMITS__CALLER__CONCURRENT_REQUESTS": _MANY,
     "TANDEM_LIMITS__CALLER_MODELS": f'{{"iris": {{"requests_per_minute": {_MANY}}}}}',
 }
@@ -64,10 +64,11 @@ VARIANTS = (
     Variant("metrics", "metrics", {"TANDEM_GATEWAY__ACCESS_LOG": "false"}),
     Variant("log", "metrics, access log"),
     Variant("keys", "metrics, access log, keys", keys=True),
-    Variant("all", "metrics, access log, keys, limits", _LIMITS, keys=True),
+    Variant("all", "metrics, access log, keys, a limit a minute", _LIMITS, keys=True),
     Variant("all-traced-0", "the same, tracing configured, none sampled", _LIMITS, keys=True, sample_ratio=0),
     Variant("all-traced-1", "the same, 1 % of the requests traced", _LIMITS, keys=True, sample_ratio=0.01),
     Variant("all-traced-100", "the same, every request traced", _LIMITS, keys=True, sample_ratio=1),
+    Variant("all-limits", "untraced, limits also on requests at once and on the model", _EVERY_LIMIT, keys=True),
 )
 HELD = ("all", "all-traced-0", "all-traced-1")
 """The variants that the goal is for."""

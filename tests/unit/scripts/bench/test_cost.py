@@ -61,4 +61,4 @@ def test_the_file_has_ratios_of_every_variant(tmp_path: Path, capsys: pytest.Cap
     assert content["cpu_us_per_request"]["without"] == 1500.0
     assert content["date"] == "today"
     assert {one["name"] for one in content["variants"]} >= set(HELD)
-    assert "metrics, access log, keys, limits" in capsys.readouterr().out
+    assert "metrics, access log, keys, a limit a minute" in capsys.readouterr().out
