@@ -84,13 +84,13 @@ def main(arguments: list[str]) -> int:
         from scripts import keys
 
         return keys.main(rest)
-    if command and not command.startswith("-") and command != "models":
-        os.execvp("bash", ["bash", str(bento / "env" / "docker" / "entrypoint.sh"), *arguments])  # noqa: S606
     settle_models(Path(os.environ["BENTOML_HOME"]), VOLUME, bento / "models")
     if command == "models":
         from scripts import models
 
-        return int(models.main(rest, standalone_mode=False) or 0)
+        return int(models.main(rest, prog_name="models"))
+    if command and not command.startswith("-"):
+        os.execvp("bash", ["bash", str(bento / "env" / "docker" / "entrypoint.sh"), *arguments])  # noqa: S606
     settle_vllm_cache(Path(os.environ["VLLM_CACHE_ROOT"]), LEARNT)
     return _serve(arguments)
 

@@ -107,6 +107,14 @@ def test_keys_are_made_in_the_file_that_is_named(tmp_path: Path, shipped: Path) 
 
 def test_other_commands_go_to_bentoml(tmp_path: Path, shipped: Path) -> None:
     assert run(tmp_path, shipped, "serve", "--port", "1").stdout == "BentoML is asked for serve --port 1\n"
+    assert (tmp_path / "home" / "models" / "iris").is_dir()
+
+
+def test_models_are_those_of_the_store(tmp_path: Path, shipped: Path) -> None:
+    done = run(tmp_path, shipped, "models", "show", "mine")
+    assert done.returncode == 1
+    assert "Model 'mine' is not in the model store" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_stop_during_the_start_is_heeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
