@@ -80,16 +80,13 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return _within(body, limit)
-    parts = [body]
-    size = len(body)
+    whole = bytearray(body)  # a list of tiny parts would take many times their size
     while message.get("more_body"):
         message = await _next_part(receive)
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > limit:
+        whole += message.get("body", b"")
+        if len(whole) > limit:
             raise _too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
+    return bytes(whole)
 
 
 async def _next_part(receive: Receive) -> Message:

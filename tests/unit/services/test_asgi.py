@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import bentoml
@@ -48,6 +49,22 @@ async def test_announced_length_over_the_limit_is_refused_unread() -> None:
         with pytest.raises(PayloadTooLarge):
             await read(client, length)
     assert (await client.receive())["body"] == b"unread"
+
+
+async def test_tiny_parts_take_no_multiple_of_their_size() -> None:
+    size = 200_000
+    waiting = iter(range(size // 2))
+
+    async def receive() -> dict[str, object]:
+        number = next(waiting)
+        return {"type": "http.request", "body": b"%02d" % (number % 100), "more_body": number < size // 2 - 1}
+
+    tracemalloc.start()
+    body = await read_body(http_scope("POST", "/"), receive, size)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(body) == size
+    assert peak < 4 * size
 
 
 async def test_reading_stops_at_the_limit() -> None:
