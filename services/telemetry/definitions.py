@@ -173,7 +173,7 @@ DEPENDENCY_STATE = Definition(
     "tandem_dependency_state",
     "gauge",
     ("dependency", "state"),
-    "1 for the state that `classifier` and `llm` are in: `ready`, `starting`, `failed` or `down`; 0 for the others.",
+    "1 for the state that `classifier` and `llm` are in, as `/readyz` has it; 0 for the others.",
 )
 
 LOG_LINES_DROPPED = Definition("tandem_log_lines_dropped", "counter", (), "Access log lines that could not be written.")

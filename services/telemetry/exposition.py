@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from services.telemetry.definitions import Definition
 
-_STATES = ("ready", "starting", "failed", "down")
+_STATES = ("ready", "starting", "failed", "hung", "down", "stopping")
 _NOT_OURS = "http_"
 """What vLLM's app counts of the requests that the gateway sends it begins so, and says nothing that we do not."""
 

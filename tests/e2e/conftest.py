@@ -40,6 +40,7 @@ def collector() -> Iterator[Collector]:
 def server(home: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The bundle, served from this checkout, ready. It traces what callers sample."""
     env = {
+        "TANDEM_LLM__HUNG_AFTER": "6",
         "TANDEM_TRACING__ENDPOINT": collector.url,
         "TANDEM_TRACING__HEADERS": json.dumps({"api-key": COLLECTOR_KEY}),
         "TANDEM_TRACING__SAMPLE_RATIO": "0",

@@ -173,3 +173,13 @@ async def test_a_client_that_leaves_stops_its_generation(server: Server, model: 
         while await asyncio.to_thread(server.metric, RUNNING) > 0:
             assert time.monotonic() - left < 1.5
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_timeout_ends_the_generation(server: Server, model: str, stream: bool) -> None:
+    body = {"model": model, "messages": MESSAGES, "max_tokens": 800, "stream": stream, "ignore_eos": True}
+    answer = server.http.post("/v1/chat/completions", json=body, headers={"x-request-timeout": "0.3"})
+    assert answer.status_code == (200 if stream else 504)
+    last = answer.text.rstrip().rpartition("data: ")[2]
+    assert json.loads(last)["error"]["code"] == "deadline_exceeded"
+    server.wait_for(lambda: server.metric(RUNNING) == 0, 30)

@@ -136,3 +136,26 @@ async def test_streams_survive_a_frozen_llm_worker(server: Server) -> None:
             worker.send_signal(signal.SIGCONT)
         assert all(await asyncio.gather(*burst))
     server.wait_ready(30)
+
+
+def test_a_hung_llm_is_answered_for_and_goes_on(server: Server) -> None:
+    """Its engine is stopped by a signal: it lives, and does nothing."""
+    server.wait_ready()
+    [engine] = [one for one in server.worker("LLM").children(recursive=True) if "EngineCore" in " ".join(one.cmdline())]
+    engine.send_signal(signal.SIGSTOP)
+    try:
+        late = server.http.post("/v1/chat/completions", json=CHAT, headers={"x-request-timeout": "1"})
+        assert late.status_code == 504
+        server.wait_for(lambda: server.get_json("/readyz")["dependencies"]["llm"]["state"] == "hung", 60)
+        refused = server.http.post("/v1/chat/completions", json=CHAT)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "does not answer" in refused.json()["error"]["message"]
+        assert server.http.post("/classify", json=CLASSIFY).status_code == 200
+        _explain_without_llm(server)
+    finally:
+        engine.send_signal(signal.SIGCONT)
+    server.wait_ready(60)
+    assert server.http.post("/v1/chat/completions", json=CHAT).status_code == 200
+    server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0, 30)
+    assert engine.is_running()
