@@ -24,6 +24,7 @@ from tests.e2e.server import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.timeout(900)  # compressing gigabytes, or starting two servers, on a busy machine
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 40}
 CLASSIFY = {"model": "iris", "rows": [IRIS]}
 
