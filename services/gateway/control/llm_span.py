@@ -27,6 +27,8 @@ _DATA = b"data: {"
 _FINISHES = re.compile(rb'"finish_reason":\s*"')
 _LONGEST = 64 * 1024
 """Characters of a prompt or an answer that a span takes; the rest is cut off."""
+_LARGEST = 2**63
+"""What an attribute can hold is smaller."""
 _FIRST_TOKEN = "gen_ai.first_token"  # noqa: S105 - the name of an event
 
 
@@ -152,7 +154,7 @@ def _asked(body: bytes, *, captures: bool) -> dict[str, AttributeValue]:
             ("seed", asked.seed),
             ("stream", asked.stream or None),
         )
-        if isinstance(value, bool | int | float)
+        if isinstance(value, bool | int | float) and abs(value) < _LARGEST
     }
     if captures:
         told = asked.messages or asked.prompt or asked.input
