@@ -17,6 +17,7 @@ from models.llm.contract import EngineConfigError, served_name, variable
 from services.llm.device import Machine, resolve_device
 from services.llm.failure import sentence
 from services.llm.log import only_errors, take_over
+from services.llm.malformed import answer_malformed
 from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines
 from services.llm.tracing import quieten, stop_tracing, tracing_argv, tracing_environment
 from services.runtime import settle_garbage_collector
@@ -100,6 +101,7 @@ class VLLMEngine:
         tasks = await llm.get_supported_tasks()
         with nullcontext() if self._debug else only_errors():
             app = await asyncio.to_thread(build_app, args, tasks, llm.model_config)
+            answer_malformed(app)
             app.state.server = _Unstoppable()
             await init_app_state(llm, app.state, args, tasks)
         await self._stack.enter_async_context(app.router.lifespan_context(app))
