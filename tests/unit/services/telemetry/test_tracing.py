@@ -57,8 +57,9 @@ def test_a_share_of_the_requests_is_traced(spans: InMemorySpanExporter) -> None:
     for _ in range(1000):
         one = line()
         half.begin(one, ())
-        half.end(one)
         assert bool(one.trace_id) == (current_span() is not None)
+        half.end(one)
+        assert current_span() is None
     assert 400 < len(spans.get_finished_spans()) < 600
 
 
