@@ -26,6 +26,7 @@ PLACES = 32
 """Workers that may share a ledger."""
 _STATE = struct.Struct("<8s7dq")
 _HELD = struct.Struct("<h")
+_MOST_HELD = 2**15 - 1
 _HELD_AT = _STATE.size
 SLOT = _STATE.size + PLACES * _HELD.size
 _PROBES = 16
@@ -159,7 +160,7 @@ class MemoryLedger:
         if concurrent:
             place = at + self._place
             (own,) = _HELD.unpack_from(self._buffer, place)
-            _HELD.pack_into(self._buffer, place, max(0, own + concurrent))
+            _HELD.pack_into(self._buffer, place, min(_MOST_HELD, max(0, own + concurrent)))
 
     def _slot(self, digest: bytes, now: float) -> int:
         """Where the bucket's slot is; a new or stale one is taken when it has none. Raises LedgerDown when all are taken."""

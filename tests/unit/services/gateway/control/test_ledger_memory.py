@@ -80,6 +80,16 @@ async def test_requests_under_way_are_bounded_until_they_end() -> None:
     assert await passes(ledger, Charge(limited, 1, 0, 1))
 
 
+async def test_more_may_be_under_way_than_a_place_can_note() -> None:
+    ledger, _ = make()
+    limited = bucket(concurrent=40_000)
+    held = [await ledger.reserve([Charge(limited, 0, 0, 10_000)]) for _ in range(4)]
+    assert not await passes(ledger, Charge(limited, 0, 0, 1))
+    for one in held:
+        ledger.settle([Charge(limited, 0, 0, -10_000)], one)
+    assert await passes(ledger, Charge(limited, 0, 0, 10_000))
+
+
 async def test_tokens_are_settled_with_what_was_used() -> None:
     ledger, _ = make()
     limited = bucket(tokens=1000)
