@@ -9,6 +9,7 @@ they leave and ends it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import math
 import os
@@ -89,7 +90,7 @@ class Server:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._sweep()
         if self._stopping:
-            print("Stopped.", flush=True)
+            _say("Stopped.")
             return 0
         print(f"The server ended by itself ({_manner(code)}); the lines above may say why.", file=sys.stderr)
         return code if code > 0 else 1
@@ -99,7 +100,7 @@ class Server:
             self._sweep()
             return
         self._stopping = True
-        print(f"\nStopping: requests under way have {self._grace:g} s. Ctrl-C again stops at once.", flush=True)
+        _say(f"\nStopping: requests under way have {self._grace:g} s. Ctrl-C again stops at once.")
         # Ctrl-C and a closed terminal are in a hurry; an orchestrator wants load balancers to be told first.
         self._process.send_signal(signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
         signal.alarm(math.ceil(self._grace) + _PATIENCE)
@@ -119,6 +120,12 @@ class Server:
             if ended.si_pid == self._process.pid:
                 return
             os.waitpid(ended.si_pid, 0)
+
+
+def _say(line: str) -> None:
+    """Print a line, where there is room: a full disk must not keep a server from stopping well."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
 
 
 def _manner(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ _POLL_SECONDS = 0.5
 async def announce_when_ready(dataplane: DataPlane, url: str, grpc: str | None) -> None:
     """Print what is being waited for, then, once, how to use the server; `grpc` is where gRPC listens, if it does."""
     models = ", ".join(f"{spec.name} ({spec.framework})" for spec in dataplane.specs.values())
-    print(f"Tandem at {url} is loading: {models}, and the language model.", flush=True)
+    _say(f"Tandem at {url} is loading: {models}, and the language model.")
     waiting = {"classifier": "The classical models are ready.", "llm": ""}
     while waiting:
         await asyncio.sleep(_POLL_SECONDS)
@@ -23,13 +24,18 @@ async def announce_when_ready(dataplane: DataPlane, url: str, grpc: str | None) 
             if health.ready:
                 message = waiting.pop(name)
                 if message:
-                    print(message, flush=True)
+                    _say(message)
             elif health.state == "failed":
-                print(f"The {name} cannot start: {health.reason} The rest goes on without it.", flush=True)
+                _say(f"The {name} cannot start: {health.reason} The rest goes on without it.")
                 waiting.pop(name)
     llm = dataplane.seen("llm")
     if llm.ready:
-        print(_banner(url, str(llm.detail.get("model")), grpc), flush=True)
+        _say(_banner(url, str(llm.detail.get("model")), grpc))
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk
+        print(line, flush=True)
 
 
 def _banner(url: str, model: str, grpc: str | None) -> str:
