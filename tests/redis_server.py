@@ -23,9 +23,8 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        self.settings = RedisSettings.model_validate(
-            {"url": f"unix://{self._socket}", "retry_interval": 0.05, "timeout": 2.0}
-        )
+        self.url = f"unix://{self._socket}"
+        self.settings = RedisSettings.model_validate({"url": self.url, "retry_interval": 0.05, "timeout": 2.0})
 
     def start(self) -> None:
         """Returns once it takes connections."""
