@@ -68,7 +68,7 @@ class Pair:
                 "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME_TIMESTAMP_FILE": str(self.clock),
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_CACHE_DURATION": "1",
             }
         return Server("", PROJECT, self._home, self._folder / f"{name}-{port}.log", env, role="gateway", port=port)
 
