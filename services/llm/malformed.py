@@ -23,6 +23,8 @@ def answer_malformed(app: Starlette) -> None:
     """Let `app` answer 400 to what cannot be read, and nothing else."""
     for kind in (AttributeError, LookupError):
         app.add_exception_handler(kind, _malformed)
+    if app.middleware_stack is not None:  # what vLLM builds on has made it early, with the handlers of that time
+        app.middleware_stack = app.build_middleware_stack()
 
 
 async def _malformed(_request: Request, error: Exception) -> Response:

@@ -31,10 +31,12 @@ async def ask(body: Asked) -> dict[str, Any]:
     return {"json": (body.outputs or {})["json"]}
 
 
-@pytest.fixture
-def client() -> httpx.AsyncClient:
+@pytest.fixture(params=[True, False])
+def client(request: pytest.FixtureRequest) -> httpx.AsyncClient:
     app = FastAPI()
     app.post("/")(ask)
+    if request.param:  # as vLLM's comes
+        app.middleware_stack = app.build_middleware_stack()
     answer_malformed(app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://llm")
