@@ -12,8 +12,8 @@ from tests.e2e.server import PROJECT
 if TYPE_CHECKING:
     from tests.e2e.server import Server
 
-SAMPLE = 12
-FLOOR = 0.75
+SAMPLE = 24
+FLOOR = 0.7
 
 
 def test_a_sample_of_the_held_out_cases_is_answered_right(server: Server) -> None:
