@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import socket
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from tests.e2e.server import Server
 
 CLASSIFY = {"model": "iris", "rows": [IRIS]}
+DEAF = 24
 CHAT = {"model": "tandem-mini", "messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 200}
 
 
@@ -159,3 +163,26 @@ def test_a_hung_llm_is_answered_for_and_goes_on(server: Server) -> None:
     assert server.http.post("/v1/chat/completions", json=CHAT).status_code == 200
     server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0, 30)
     assert engine.is_running()
+
+
+def test_clients_that_read_nothing_hold_nobody_up(server: Server) -> None:
+    """Each is owed megabytes. They are neither kept in memory nor waited for, and the clients are let go of."""
+    server.wait_ready()
+    before = sum(process.memory_info().rss for process in server.processes())
+    body = json.dumps(
+        {**CHAT, "stream": True, "max_tokens": 900, "ignore_eos": True, "logprobs": True, "top_logprobs": 20}
+    )
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: tandem\r\ncontent-type: application/json\r\ncontent-length: "
+    with ExitStack() as stack:
+        for _ in range(DEAF):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(f"{head}{len(body)}\r\n\r\n{body}".encode())
+        server.wait_for(lambda: server.metric("tandem_requests_in_flight") > DEAF, 30)
+        assert server.http.post("/classify", json=CLASSIFY).status_code == 200
+        assert server.http.post("/v1/chat/completions", json=CHAT).status_code == 200
+        server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0, 60)
+        grown = sum(process.memory_info().rss for process in server.processes()) - before
+        assert grown < DEAF * 2**21
+        server.wait_for(lambda: server.metric("tandem_requests_in_flight") < DEAF, 60)

@@ -294,13 +294,13 @@ async def test_stream_that_is_left_early_ends_the_generation() -> None:
 
 async def test_generation_is_handed_on_as_it_is() -> None:
     stage = await Stage.ready()
-    async with stage.dataplane.generate("POST", CHAT_PATH, b"body", {"x-one": "1"}) as response:
+    async with stage.dataplane.generate("POST", CHAT_PATH, b"{}", {"x-one": "1"}) as response:
         assert response.status == 200
     (asked,) = stage.llm.asked
-    assert (asked.method, asked.path, asked.body, asked.headers) == ("POST", CHAT_PATH, b"body", {"x-one": "1"})
+    assert (asked.method, asked.path, asked.body, asked.headers) == ("POST", CHAT_PATH, b"{}", {"x-one": "1"})
     stage.llm.error = aiohttp.ClientError()
     with pytest.raises(aiohttp.ClientError):
-        async with stage.dataplane.generate("POST", CHAT_PATH, b"body", {}):
+        async with stage.dataplane.generate("POST", CHAT_PATH, b"{}", {}):
             pass
 
 
