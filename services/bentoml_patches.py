@@ -19,16 +19,22 @@ ended, and bounds the wait, which is a day otherwise.
 In a container BentoML starts no worker anew: it ends when a service has none left. With several workers, one that dies would be missed for
 ever and seen by nobody, so that a service ends there as soon as it has lost one.
 
+And every server that starts empties the folder in which all servers of the same BentoML home count: ours have one each.
+
 `docs/performance.md` says what leaving them out is worth. `tests/unit/services/test_bentoml_patches.py` fails when a
 BentoML release moves what is patched here.
 """
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import signal
+import tempfile
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import bentoml.serving
 from _bentoml_impl.server.app import ServiceAppFactory
 from _bentoml_impl.server.serving import API_SERVER_NAME
 from bentoml._internal.utils.circus import Arbiter
@@ -58,8 +64,9 @@ _PATIENCE = 15.0
 
 
 def apply() -> None:
-    """Leave `LEFT_OUT` out of every app that BentoML builds in this process, serve it through `HttpProtocol`, and end
-    a service in a container with the first worker that it loses. Calling it again changes nothing.
+    """Leave `LEFT_OUT` out of every app that BentoML builds in this process, serve it through `HttpProtocol`, let every server
+    count in a folder of its own, and end a service in a container with the first worker that it loses. Calling it again
+    changes nothing.
 
     Raises RuntimeError under another release of BentoML than the pinned one.
     """
@@ -74,6 +81,7 @@ def apply() -> None:
     if getattr(original.fget, "tandem", False):
         return
     _miss_every_worker()
+    bentoml.serving.ensure_prometheus_dir = _own_metrics_folder
 
     def middlewares(factory: ServiceAppFactory) -> list[Middleware]:
         kept = [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
@@ -111,6 +119,15 @@ def _handle_int(handler: SysHandler) -> None:
             watcher.stop_signal = HURRY
             watcher.stop_children = False
     handler.quit()
+
+
+def _own_metrics_folder() -> str:
+    """Where the processes of the server that starts here share their metrics. BentoML's is the same for every server of a
+    user, and each that starts empties it.
+    """
+    folder = tempfile.mkdtemp(prefix="tandem-metrics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _miss_every_worker() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from _bentoml_impl.server import serving
 from _bentoml_impl.server.serving import API_SERVER_NAME
 from bentoml._internal.utils.circus import Arbiter
 from circus.arbiter import Arbiter as CircusArbiter
@@ -162,3 +164,19 @@ def test_ctrl_c_asks_the_entry_service_to_hurry() -> None:
     SysHandler.handle_int(handler)
     assert [watcher.stop_signal for watcher in watchers] == [signal.SIGTERM, bentoml_patches.HURRY]
     assert quit_asked == [True]
+
+
+def test_every_server_counts_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    assert "from bentoml.serving import ensure_prometheus_dir" in inspect.getsource(serving.serve_http)
+    code = "from services import bentoml_patches; bentoml_patches.apply()\nimport bentoml.serving, os\n"
+    code += "folders = [bentoml.serving.ensure_prometheus_dir() for _ in range(2)]\n"
+    code += "print(*folders, *map(os.listdir, folders))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    first, second, *inside = done.stdout.split()
+    assert Path(first).parent == Path(second).parent == tmp_path
+    assert first != second
+    assert inside == ["[]", "[]"]
+    assert not list(tmp_path.iterdir()), "gone with the server"
