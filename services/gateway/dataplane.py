@@ -6,9 +6,7 @@ Protocol adapters translate to and from these calls; backends carry them out. No
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,15 @@ import numpy as np
 from models.attribution import rank
 from services.classifier.routes import Change
 from services.errors import InternalError, ServingError, Unavailable
-from services.gateway.batching import Batcher, BatchLimits
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
-from services.gateway.contract import Contract
 from services.gateway.control.admission import Gate
 from services.gateway.control.llm import GuardedLLM, before
 from services.gateway.control.work import current, seconds_left
 from services.gateway.explaining import Attributed, Explainer
 from services.gateway.health import STOPPING
+from services.gateway.lanes import Lanes
 from services.gateway.stacking import row_count
-from services.gateway.watching import watch_batchers, watch_gates
+from services.gateway.watching import watch_gates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -42,17 +39,7 @@ if TYPE_CHECKING:
     from services.telemetry.metrics import Metrics
     from services.tensors import Tensor, Tensors
 
-_CALLS_AT_ONCE = 16
-"""Of a model that takes each request in a call of its own: the hop takes them side by side."""
 Probabilities = list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Lane:
-    """What one version of a model is reached through."""
-
-    contract: Contract
-    batcher: Batcher[Any, Any]
 
 
 class DataPlane:
@@ -90,16 +77,11 @@ class DataPlane:
         self._slice = settings.batching.max_rows
         self._max_rows = settings.gateway.max_rows
         self._shares_port = settings.gateway.workers > 1
-        self._limits = BatchLimits(
-            settings.batching.max_rows, settings.batching.max_in_flight, settings.batching.max_queued_rows
-        )
         self._metrics = metrics
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._replicas = 1
-        classifier.listen(self._widen)
-        watch_batchers(metrics, self._lanes, settings.batching.max_queued_rows)
+        self._lanes = Lanes(classifier, settings, metrics)
+        self._lane = self._lanes.of
         watch_gates(metrics, {"llm": self._llm.gate, "attributions": self._attributions})
-        self.catalogue.listen(self._sweep)
+        self.catalogue.listen(lambda: self._lanes.sweep(self.catalogue.holds))
 
     @property
     def specs(self) -> Mapping[str, ModelSpec]:
@@ -218,14 +200,12 @@ class DataPlane:
 
     def abandon(self) -> None:
         """Give up the predictions that wait or are under way."""
-        for lane in self._lanes.values():
-            lane.batcher.abandon()
+        self._lanes.abandon()
 
     async def close(self) -> None:
         """Finish what was accepted."""
         await self.catalogue.stop()
-        for lane in tuple(self._lanes.values()):
-            await lane.batcher.close()
+        await self._lanes.close()
 
     async def _change(self, change: Change) -> None:
         """The one way in which what is served changes on request."""
@@ -248,43 +228,6 @@ class DataPlane:
         if work.caller:
             await work.use(spec.name)
         return self._timeout if work.deadline is None else seconds_left(self._timeout)
-
-    def _lane(self, spec: ModelSpec) -> _Lane:
-        lane = self._lanes.get((spec.name, spec.version))
-        if lane is None:
-            lane = self._lanes[spec.name, spec.version] = _Lane(Contract(spec, self._max_rows), self._batcher(spec))
-        return lane
-
-    def _widen(self, replicas: int) -> None:
-        self._replicas = max(1, replicas)
-        for lane in self._lanes.values():
-            lane.batcher.widen(self._replicas)
-
-    def _sweep(self) -> None:
-        """Drop what belongs to versions that are served no more and have nothing left to do."""
-        for key, lane in tuple(self._lanes.items()):
-            busy = lane.batcher.in_flight or lane.batcher.queued_rows
-            if not busy and not self.catalogue.holds(*key):
-                del self._lanes[key]
-
-    def _batcher(self, spec: ModelSpec) -> Batcher[Any, Any]:
-        """Payloads of a classifier are rows, as `ClassifierBackend.predict` takes them; else inputs by name.
-
-        Where these have no rows to join, each payload counts as one row and is a batch of its own.
-        """
-        limits = self._limits if spec.batches else replace(self._limits, max_rows=1, max_in_flight=_CALLS_AT_ONCE)
-        call = self._classifier.predict if spec.is_classifier else self._classifier.infer
-
-        async def timed(payloads: Sequence[Any]) -> Sequence[Any]:
-            began = time.perf_counter()
-            try:
-                return await call(spec, payloads)
-            finally:
-                self._metrics.batch_done(spec.name, time.perf_counter() - began)
-
-        batcher: Batcher[Any, Any] = Batcher(timed, limits, partial(self._metrics.batch, spec.name))
-        batcher.widen(self._replicas)
-        return batcher
 
     async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:
         batcher = self._lane(spec).batcher

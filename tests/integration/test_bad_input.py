@@ -218,7 +218,7 @@ def at_rest(lab: Lab) -> Iterator[None]:
 
     assert lab.run(tasks()) <= 1  # the one that waits for `tasks`
     assert lab.stage.telemetry.active == 0
-    for lane in lab.stage.dataplane._lanes.values():
+    for lane in lab.stage.dataplane._lanes._lanes.values():
         assert (lane.batcher.queued_rows, lane.batcher.in_flight) == (0, 0)
 
 

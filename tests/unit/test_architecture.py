@@ -55,6 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.gateway.backends",),
     ("services.gateway.control.llm",),
     ("services.gateway.explaining",),
+    ("services.gateway.lanes",),
     ("services.gateway.dataplane",),
     ("services.gateway.control", "services.gateway.exchange", "services.gateway.rpc.calls", "services.gateway.banner"),
     ("services.gateway.native", "services.gateway.openai", "services.gateway.oip", "services.gateway.operations"),
