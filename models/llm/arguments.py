@@ -76,6 +76,10 @@ def engine_environment(settings: EngineSettings, device: Device, cores: int) -> 
     EngineCore it starts ten seconds sooner, takes 600 MB less and a step costs less, and with tensor parallelism ruled
     out there is nothing to part. One core is left to the process that streams; a model as small as the embedded one
     is faster on a single thread anyway, and far faster when another process wants the core.
+
+    vLLM leaves small functions (ranks of log probabilities, some samplers) to torch.compile even where its option says
+    eager: the first request that needs one would hold up all others while a C++ compiler runs, and end the engine
+    where there is none.
     """
     environment = {
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
@@ -87,6 +91,8 @@ def engine_environment(settings: EngineSettings, device: Device, cores: int) -> 
     if device == "cpu":
         threads = 1 if is_embedded(settings) else max(1, cores - 1)
         environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(threads)}
+        if settings.enforce_eager is not False:
+            environment["TORCH_COMPILE_DISABLE"] = "1"
     return environment
 
 

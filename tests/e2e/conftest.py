@@ -38,8 +38,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def server(home: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The bundle, served from this checkout, ready. It traces what callers sample."""
+    """The bundle, served from this checkout, ready. It traces what callers sample, and finds no C++ compiler."""
     env = {
+        "CXX": "/nowhere/c++",
         "TANDEM_LLM__HUNG_AFTER": "6",
         "TANDEM_TRACING__ENDPOINT": collector.url,
         "TANDEM_TRACING__HEADERS": json.dumps({"api-key": COLLECTOR_KEY}),

@@ -131,7 +131,9 @@ def test_it_serves_everything(served: Container) -> None:
     assert served.http.post("/explain", json={"model": "iris", "row": IRIS}).json()["explanation"]
     key = str(served.http.headers["authorization"]).removeprefix("Bearer ")
     client = OpenAI(base_url=f"{served.url}/v1", api_key=key)
-    assert client.chat.completions.create(model="tandem-mini", **CHAT).choices[0].message.content
+    choice = client.chat.completions.create(model="tandem-mini", logprobs=True, top_logprobs=2, **CHAT).choices[0]
+    assert choice.message.content
+    assert choice.logprobs
     index = {model["name"] for model in served.http.post("/v2/repository/index", json={}).json()}
     assert {"iris", "digits", "fraud"} <= index
     with triton.InferenceServerClient(f"127.0.0.1:{served.grpc_port}") as grpc:

@@ -162,6 +162,12 @@ def test_threads_leave_a_core_to_the_streams(cores: int, threads: str) -> None:
     assert engine_environment(LLMSettings(), "cpu", cores)["OMP_NUM_THREADS"] == "1"
 
 
+def test_no_request_waits_for_a_compiler_unless_compiling_was_asked_for() -> None:
+    assert engine_environment(settings(), "cpu", cores=2)["TORCH_COMPILE_DISABLE"] == "1"
+    assert "TORCH_COMPILE_DISABLE" not in engine_environment(settings(enforce_eager=False), "cpu", cores=2)
+    assert "TORCH_COMPILE_DISABLE" not in engine_environment(settings(), "gpu", cores=2)
+
+
 def test_environment_on_a_gpu_leaves_threads_and_processes_to_vllm() -> None:
     environment = engine_environment(settings(), "gpu", cores=32)
     assert not {"OMP_NUM_THREADS", "VLLM_ENABLE_V1_MULTIPROCESSING"} & environment.keys()
