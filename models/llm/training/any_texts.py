@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from models.llm.training.copying import figure
 from models.llm.training.dialogue import casual, chance, typos
+from models.llm.training.phrasing import expand
 from models.llm.training.words import NAMES, QUALIFIERS, UNITS
 from models.spec import Feature
 
@@ -26,6 +27,22 @@ FRAMES = (
     "and {name} too, {v}", "it shows {v} in {name}", "{name} measured {v}", "my note on the {name} says {v}", "{name} at {v}", "the {name} seems to be {v}",
 )  # fmt: skip
 """Ways to say that the figure `v`, unit included, is that of `name`."""
+PATTERNS = (
+    "((the|its|a|her|our|that|this|my|)) {name} ((is|was|reads|reached|stands at|comes out at|came to|amounts to|lies at|got to|shows|measured|of|around|about|roughly|exactly|:|=|-|->|at|,|has|gives|turned out as|must be|would be|should be|goes up to|equals|being|makes|says)) {v}",
+    "{v} ((is|was|for|as|of|in|=|goes to|belongs to|stands for|counts as|on|describes|makes|gives|would be|being|,)) ((the|its|that|our|)) {name}",
+    "((with|at|and|given|has|had|having|showing|for)) ((a|the|its|)) {name} ((of|at|near|about|around|as high as|as low as|=|:|)) {v}",
+    "((I|we|they|she|he|you|somebody|the team|my friend)) ((see|saw|read|got|found|measured|noted|wrote|put|set|took|had|have|give|estimate|count|counted|entered)) ((a|the|its|)) {name} ((of|at|as|to be|around|near|with)) {v}",
+    "((I|we|they|she|he|you|somebody|the team|my friend)) ((see|saw|read|got|found|measured|noted|wrote|put|took|had|have|give|estimate|counted|entered)) {v} ((for|as|in|on|of|under|at|next to)) ((the|its|)) {name}",
+    "((what about|how about|as to|as for|regarding|on|concerning|about|now)) the {name}((?|:|,| -)) {v}",
+    "~{name} ~{v} ~",
+    "~{name} ~{v}",
+    "~{v} ~{name} ~",
+    "~{v} ~{name}",
+    "((just|only|some|about|nearly|over|under|exactly|up to|a good|barely)) {v} ((of|in|for|as)) {name}",
+    "{name} ((=|:|-|->|>|is|==|of|at|,|;)) ((just|only|some|about|nearly|exactly|around|)) {v}",
+    "[{name}] {v}", "<{name}>{v}", "{name}\t{v}", "{name} [{v}]", '"{name}": {v}', "* {name}: {v}", "- {name} {v}", "#{name} {v}",
+)  # fmt: skip
+"""The same in patterns of `phrasing.expand`."""
 PAIRS = (
     "{a} and {b} are {x} and {y}", "{a} {x} and {b} {y}", "{x} and {y} for {a} and {b}", "{a}/{b} {x}/{y}", "{x} is the {a} and {y} the {b}",
     "{a} is {x} while {b} is {y}", "the {a} is {x}, the {b} {y}", "{a}, then {b}: {x}, {y}", "between {a} {x} and {b} {y}", "a {a} of {x} with a {b} of {y}",
@@ -37,7 +54,9 @@ ABSENT = (
 FILLERS = (
     "by the way", "it rained that day", "as far as I can tell", "if I read it right", "see page {n}", "number {n} of the list", "she said",
     "nothing special", "that was in room {n}", "we are {n} people", "and that is that", "sorry for the mess", "it was a long day", "my phone is at {n} percent",
-    "as always", "the others are fine", "you know how it is", "I am {n} years old",
+    "as always", "the others are fine", "you know how it is", "I am {n} years old", "call me at {n}{n}", "this is try {n}", "version {n}",
+    "it took {n} tries", "for the third time", "who knows", "between you and me", "my office is at number {n}", "on the {n}th", "it is Monday",
+    "sent from my phone", "to be honest", "no idea why", "we talked on line {n}", "I will be back soon", "ref {n}{n}", "table {n}", "so far so good",
 )  # fmt: skip
 """What a person says in between, figures that are no feature included."""
 OPENINGS = (
@@ -101,6 +120,8 @@ def draw(rng: Random, features_: Sequence[Feature]) -> tuple[str, dict[str, str]
 
 def say(rng: Random, name: str, value: str) -> str:
     """That the figure `value`, unit included, is that of `name`."""
+    if chance(rng, 0.6):
+        return expand(rng, rng.choice(PATTERNS)).format(name=name, v=value)
     return rng.choice(FRAMES).format(name=name, v=value)
 
 

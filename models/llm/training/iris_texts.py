@@ -6,123 +6,31 @@ from typing import TYPE_CHECKING
 
 from models.llm.training import any_texts
 from models.llm.training.dialogue import chance
+from models.llm.training.iris_phrases import (
+    ABSENT,
+    ABSENT_PATTERNS,
+    ACROSS,
+    CENTIMETRES,
+    CLOSINGS,
+    NAMES,
+    OPENINGS,
+    PAIR_PATTERNS,
+    PAIRS,
+    SEPARATORS,
+    SIDES,
+    SINGLE_PATTERNS,
+    SINGLES,
+    TABLES,
+    UNITS,
+    WISE,
+)
+from models.llm.training.phrasing import expand
 
 if TYPE_CHECKING:
     from random import Random
 
-OPENINGS = (
-    "", "", "", "I found an iris with ", "Measurements: ", "Hello, my flower has ", "An iris: ", "Iris no. {n}: ", "We measured ",
-    "The flower in the garden: ", "Please classify this one. ", "Sample {n}: ", "From my notebook, page {n}: ", "Hi! ",
-    "This plant has ", "A bloom with ", "Data of today: ", "Field notes: ", "Plant {n} has ", "What is this? ", "The specimen shows ",
-    "Seen near the lake: ", "It has ", "There are {n} flowers on it, one has ", "I measured it twice. ",
-)  # fmt: skip
-CLOSINGS = (
-    "", "", "", ".", ". Which species is it?", ". Thanks!", ", I think.", ". The stem is {n} cm high.", ". It has {n} leaves.",
-    ". Measured on day {n}.", ". What is it?", " (sample {n})", ". Blue, with {n} buds.", ". That is all I know.", ", roughly", "!",
-    ". Can you tell the species?", ". It grew {n} m from the house.", ". There was no more time.", ". The rest is unknown.", ". That is what I read off.", "?",
-    ". A snail ate the rest.", ", what could it be?", ". It rained.", ". What would you say?", "; nothing else was taken.",
-)  # fmt: skip
-SEPARATORS = (", ", "; ", " and ", ". ", "\n", ", and ", " / ", ", ")
-
-CENTIMETRES = (" cm", " cm", " cm", "cm", "", "", " centimetres", " centimeters")
-UNITS = (*CENTIMETRES, " mm", "mm")
-
-SINGLES = (
-    "{part} {side} {v}{u}",
-    "{part} {side}: {v}{u}",
-    "{part} {side} = {v}{u}",
-    "{part} {side} is {v}{u}",
-    "{part} {side} of {v}{u}",
-    "a {part} {side} of {v}{u}",
-    "{side} of the {part} {v}{u}",
-    "the {part} {side} is about {v}{u}",
-    "{v}{u} {part} {side}",
-    "{v}{u} for the {part} {side}",
-    "{part}s {v}{u} {wise}",
-    "{part}s are {v}{u} {wise}",
-    "the {part} is {v}{u} {wise}",
-    "{v}{u} {wise} {part}s",
-    "{part}_{side}={v}{u}",
-    "{part}_{side}: {v}{u}",
-    "{side} ({part}) {v}{u}",
-    "{part}-{side} {v}{u}",
-    "its {part} {side} is {v}{u}",
-    "{part} {side} comes to {v}{u}",
-    "{v}{u} in {part} {side}",
-    "I get {v}{u} for the {side} of the {part}",
-    "the {side} of each {part} is {v}{u}",
-    "{part} {side} measured: {v}{u}",
-    "{side} of {part}s: {v}{u}",
-    "a {part} that is {v}{u} {wise}",
-    "one {part} was {v}{u} {wise}",
-    "{part} {v}{u} {wise}",
-    "{part} {side} - {v}{u}",
-    "as for the {part}, its {side} is {v}{u}",
-    "{v}{u} is the {side} of the {part}",
-    "the {part}'s {side} was {v}{u}",
-)
-PAIRS = (
-    "{part}s {l} by {w}{u}",
-    "{part}s about {l} by {w}{u}",
-    "{part} {l} x {w}{u}",
-    "{part} {l}{u} x {w}{u}",
-    "{l} x {w}{u} for the {part}",
-    "{l} by {w}{u} ({part})",
-    "{part}s are {l}{u} long and {w}{u} wide",
-    "{part}s are {w}{u} wide and {l}{u} long",
-    "the {part} measures {l} by {w}{u}",
-    "{part}: {l}{u} long, {w}{u} wide",
-    "{part}: {w}{u} wide, {l}{u} long",
-    "{part} length {l}{u}, width {w}{u}",
-    "{part} width {w}{u}, length {l}{u}",
-    "{part} length and width {l} and {w}{u}",
-    "{part} width and length {w} and {l}{u}",
-    "{l}{u} long and {w}{u} wide {part}s",
-    "{part}s of {l} by {w}{u}",
-    "{part}s {l}/{w}{u}",
-    "{part}s measuring {l}{u} in length and {w}{u} in width",
-    "a {part} of {l}{u} by {w}{u}",
-    "the {part}s: {l} x {w}{u}",
-    "a {l} by {w}{u} {part}",
-    "{part} size {l} x {w}{u}",
-    "{l}{u} is how long the {part} is, {w}{u} how wide",
-    "the length and the width of the {part} are {l}{u} and {w}{u}",
-    "for the {part} I have {l}{u} in length, {w}{u} in width",
-    "the {part}s have a length of {l}{u} and a width of {w}{u}",
-    "the {part}s have a width of {w}{u} and a length of {l}{u}",
-    "each {part} is {l}{u} long; each is {w}{u} wide",
-    "{part} ({l} by {w}{u})",
-    "{part} l {l}{u} w {w}{u}",
-    "long {part}s of {l}{u}, {w}{u} in width",
-    "{part}: length={l}{u} width={w}{u}",
-    "the {part} was {w}{u} in width and {l}{u} in length",
-    "the {part} is {l}{u} long, its width is {w}{u}",
-    "the {part} is {w}{u} wide, its length is {l}{u}",
-)
-ABSENT = (
-    "{part} {side} unknown",
-    "{part} {side} not measured",
-    "no {part} {side}",
-    "the {part} {side} is missing",
-    "{part} {side}: ?",
-    "could not measure the {part} {side}",
-    "{part} {side} n/a",
-    "I have no {part}s to measure",
-    "I did not look at the {part} {side}",
-    "the {part}s are gone",
-    "nothing on the {part} {side}",
-    "{part} {side} null",
-)
-WISE = {"length": "long", "width": "wide"}
-NAMES = (
-    "{part} {side}",
-    "{part} {side}",
-    "{side} of the {part}",
-    "{part}'s {side}",
-    "{part}_{side}",
-    "{part}-{side}",
-    "{side} of its {part}s",
-)
+_PATTERNS = 0.6
+"""Share of texts' pieces that come from patterns; the rest are the phrases above as they stand."""
 
 
 def draw(rng: Random) -> tuple[str, dict[str, str]]:
@@ -130,6 +38,11 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
     figures: dict[str, str] = {}
     common = rng.choice(UNITS)
     mixed = "mm" not in common and chance(rng, 0.5)
+    if chance(rng, 0.06):
+        return any_texts.text(rng, [_table(rng, common, figures)], OPENINGS, CLOSINGS, SEPARATORS), figures
+    if chance(rng, 0.08):
+        pieces = [_across(rng, side, common, figures) for side in rng.sample(sorted(SIDES), rng.randint(1, 2))]
+        return any_texts.text(rng, pieces, OPENINGS, CLOSINGS, SEPARATORS), figures
     pieces = []
     for part in rng.sample(("sepal", "petal"), 2):
         unit = rng.choice(CENTIMETRES) if mixed else common
@@ -157,15 +70,71 @@ def measure(rng: Random, unit: str) -> tuple[str, str]:
 
 
 def _pair(rng: Random, part: str, unit: str, figures: dict[str, str]) -> str:
-    length, figures[f"{part}_length"] = measure(rng, unit)
-    width, figures[f"{part}_width"] = measure(rng, unit)
-    return rng.choice(PAIRS).format(part=part, l=length, w=width, u=unit)
+    printed = {}
+    for side in SIDES:
+        printed[side], figures[f"{part}_{side}"] = measure(rng, unit)
+    length, width = printed["length"], printed["width"]
+    if not chance(rng, _PATTERNS):
+        return rng.choice(PAIRS).format(part=part, l=length, w=width, u=unit)
+    (first, x), (second, y) = rng.sample(sorted(printed.items()), 2)
+    one, other = SIDES[first], SIDES[second]
+    frame = (
+        rng.choice(PAIR_PATTERNS)
+        .replace("{first}", f"{{x}}{{u}} {one['wise']}")
+        .replace("{second}", f"{{y}}{{u}} {other['wise']}")
+        .replace(
+            "{first_of}",
+            rng.choice((f"{{x}}{{u}} {one['noun']}", f"{one['noun']} {{x}}{{u}}", f"a {one['noun']} of {{x}}{{u}}")),
+        )
+        .replace(
+            "{second_of}",
+            rng.choice(
+                (f"{{y}}{{u}} {other['noun']}", f"{other['noun']} {{y}}{{u}}", f"a {other['noun']} of {{y}}{{u}}")
+            ),
+        )
+        .replace("{first_noun}", one["noun"])
+        .replace("{second_noun}", other["noun"])
+    )
+    return expand(rng, frame).format(part=_plural(rng, part), x=x, y=y, l=length, w=width, u=unit)
+
+
+def _across(rng: Random, side: str, unit: str, figures: dict[str, str]) -> str:
+    a, b = rng.sample(("sepal", "petal"), 2)
+    x, figures[f"{a}_{side}"] = measure(rng, unit)
+    y, figures[f"{b}_{side}"] = measure(rng, unit)
+    words = SIDES[side]
+    pattern = rng.choice(ACROSS).replace("{noun}", words["noun"]).replace("{wise}", words["wise"])
+    return expand(rng, pattern).format(a=_plural(rng, a), b=_plural(rng, b), x=x, y=y, u=unit)
 
 
 def _single(rng: Random, part: str, side: str, unit: str, figures: dict[str, str]) -> str:
+    words = SIDES[side]
     if chance(rng, 0.12):
-        return rng.choice(ABSENT).format(part=part, side=side)
+        pattern = rng.choice((*ABSENT, *ABSENT_PATTERNS)).replace("{noun}", words["noun"])
+        return expand(rng, pattern).format(part=part, side=side)
     value, figures[f"{part}_{side}"] = measure(rng, unit)
-    if chance(rng, 0.35):
+    if chance(rng, 0.3):
         return any_texts.say(rng, rng.choice(NAMES).format(part=part, side=side), f"{value}{unit}")
+    if chance(rng, _PATTERNS):
+        pattern = rng.choice(SINGLE_PATTERNS).replace("{noun}", words["noun"]).replace("{wise}", words["wise"])
+        return expand(rng, pattern).format(part=_plural(rng, part), v=value, u=unit)
     return rng.choice(SINGLES).format(part=part, side=side, wise=WISE[side], v=value, u=unit)
+
+
+def _table(rng: Random, unit: str, figures: dict[str, str]) -> str:
+    names = [f"{part}_{side}" for part in ("sepal", "petal") for side in SIDES]
+    told = rng.sample(names, rng.randint(2, 4)) if chance(rng, 0.5) else names
+    values = []
+    for name in told:
+        printed, figures[name] = measure(rng, unit)
+        values.append(printed)
+    joint, other = (rng.choice((", ", " ", "; ", " / ", "\t", " | ")) for _ in range(2))
+    words = told if chance(rng, 0.2) else [name.replace("_", " ") for name in told]
+    return expand(rng, rng.choice(TABLES)).format(
+        names=rng.choice((", ", "; ", " | ", " and ", other if other != " " else ", ")).join(words),
+        values=joint.join(values) + unit,
+    )
+
+
+def _plural(rng: Random, part: str) -> str:
+    return f"{part}s" if chance(rng, 0.3) else part

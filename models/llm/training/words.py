@@ -95,3 +95,25 @@ PEOPLE = (
     "Einstein", "Marie Curie", "Julius Caesar", "Beethoven", "Picasso", "Cleopatra", "Darwin", "Newton", "Gandhi", "Galileo",
     "Leonardo", "Tolstoy", "Kafka", "Plato", "Columbus", "Galilei", "Bach", "Dante", "Goethe", "Frida Kahlo",
 )  # fmt: skip
+
+CARRIERS = (
+    "so", "now", "then", "well", "just", "again", "here", "there", "indeed", "really", "simply", "clearly", "perhaps", "maybe", "still",
+    "already", "today", "yesterday", "soon", "later", "often", "always", "sometimes", "mostly", "mainly", "nearly", "almost",
+    "about", "around", "roughly", "exactly", "precisely", "some", "quite", "rather", "fairly", "only", "even", "also", "too", "as",
+    "that", "this", "it", "we", "they", "I", "you", "he", "she", "somebody", "everyone", "people", "my", "our", "your", "their",
+    "his", "her", "the", "a", "an", "any", "every", "such", "the same", "whole", "new", "old", "good", "fine", "nice", "big",
+    "small", "strange", "plain", "clear", "quick", "slow", "early", "late", "ready", "sure", "true", "fresh", "clean", "quiet", "bright",
+    "is", "was", "are", "were", "be", "been", "has", "have", "had", "does", "did", "do", "seems", "looks", "became", "stands", "stood",
+    "gives", "gave", "shows", "showed", "says", "said", "tells", "told", "reads", "puts", "takes", "took", "taken", "makes", "made",
+    "gets", "got", "finds", "found", "sees", "saw", "seen", "keeps", "kept", "holds", "held", "brings", "came", "comes", "went", "goes",
+    "turned", "ended", "started", "counted", "noted", "wrote", "written", "recorded", "reported", "checked", "estimated", "listed",
+    "entered", "given", "known", "thought", "believed", "meant", "called", "asked", "heard", "felt", "tried", "used", "wanted",
+    "to", "of", "in", "on", "at", "by", "for", "with", "from", "up", "out", "over", "into", "upon", "per", "under", "within", "through",
+    "when", "while", "where", "which", "who", "what", "how", "because", "since", "although", "if", "but", "yet", "hence", "thus",
+    "figure", "value", "reading", "result", "number", "entry", "note", "report", "record", "sheet", "file", "page", "table", "list",
+    "team", "friend", "brother", "colleague", "boss", "student", "doctor", "expert", "machine", "system", "tool", "ruler", "screen",
+    "data", "test", "check", "case", "thing", "part", "matter", "point", "line", "way", "place", "world", "book", "paper", "letter",
+    "morning", "evening", "week", "month", "year", "moment", "end", "start", "middle", "top", "hand", "eye", "head", "word",
+    "please", "thanks", "hello", "sorry", "okay", "yes", "right", "fact", "truth", "guess", "hope", "luck", "story", "news", "idea",
+)  # fmt: skip
+"""Common words to put where a phrase has room: none of them says which figure is which, or that one is missing."""

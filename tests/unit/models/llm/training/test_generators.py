@@ -11,7 +11,16 @@ import pytest
 from models.llm.evaluation import held_out_explanations, held_out_questions, held_out_texts
 from models.llm.evaluation.cases import TASKS, skeleton
 from models.llm.evaluation.scoring import ExplanationJudge
-from models.llm.training import answering, any_texts, explaining, facts, iris_texts, payment_texts, strangers
+from models.llm.training import (
+    answering,
+    any_texts,
+    explaining,
+    facts,
+    iris_phrases,
+    iris_texts,
+    payment_phrases,
+    strangers,
+)
 from models.llm.training.copying import copying
 from models.llm.training.dialogue import Dialogue, typos
 from models.llm.training.extracting import extracting
@@ -122,12 +131,14 @@ def test_held_out_templates_are_none_of_the_training_ones() -> None:
         *any_texts.FRAMES,
         *any_texts.PAIRS,
         *any_texts.ABSENT,
-        *iris_texts.SINGLES,
-        *iris_texts.PAIRS,
-        *iris_texts.ABSENT,
+        *iris_phrases.SINGLES,
+        *iris_phrases.PAIRS,
+        *iris_phrases.ABSENT,
     }
     assert not set(held_out_texts.IRIS) & pieces
-    assert not set(held_out_texts.FRAUD) & {phrase for phrases in payment_texts.PHRASES.values() for phrase in phrases}
+    assert not set(held_out_texts.FRAUD) & {
+        phrase for phrases in payment_phrases.PHRASES.values() for phrase in phrases
+    }
     asked = {skeleton(question) for question, _ in held_out_questions.ABOUT_TANDEM}
     asked |= {skeleton(question) for question in held_out_questions.ELSEWHERE}
     known = {skeleton(question) for fact in facts.FACTS for question in fact.questions}
