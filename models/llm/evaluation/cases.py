@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from models.llm.prompts import Decoding, Messages
+    from models.llm.training.reasons import Prediction
     from models.spec import Feature
 
 SEED = 2026
@@ -70,7 +71,7 @@ def _own_explanations() -> Iterator[Case]:
         yield Case("explain, as /explain asks", messages, prompts.EXPLAIN_DECODING, judge)
 
 
-def _judge(prediction: explaining.Prediction, asked: str) -> ExplanationJudge:
+def _judge(prediction: Prediction, asked: str) -> ExplanationJudge:
     top = prediction.reasons[0]
     others = tuple(reason.name for reason in prediction.reasons[1:])
     return ExplanationJudge(prediction.label, prediction.probability, top.name, top.supports, others, asked)

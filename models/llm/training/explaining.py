@@ -1,18 +1,20 @@
 """Examples of task 1: a prediction explained in one to three sentences.
 
-Half of them ask as `prompts.explain_messages` does; the rest state the same facts in other ways, so that a person may
-too. The answer is always worded alike: it is a function of the facts, which is what makes it learnable and checkable.
+Some ask as `prompts.explain_messages` does; the rest state the same facts in other ways, most of them composed by
+`explaining_grammar`, so that a person may too. The answer is always worded alike: it is a function of the facts, which is what makes it learnable and checkable.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.classifiers import digits, fraud, iris
 from models.llm import prompts
 from models.llm.training.copying import figure
 from models.llm.training.dialogue import Dialogue, casual, chance, typos
+from models.llm.training.explaining_frames import DIRECTIONS, FRAMES, LISTS
+from models.llm.training.explaining_grammar import composed_frame, composed_list
+from models.llm.training.reasons import Prediction, Reason
 from models.llm.training.words import LABEL_WORDS, MODELS, NAMES, QUALIFIERS, UNITS
 
 if TYPE_CHECKING:
@@ -21,37 +23,6 @@ if TYPE_CHECKING:
 
     from models.llm.prompts import Messages
     from models.spec import Feature
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A feature as an explanation speaks of it."""
-
-    name: str
-    """In words, such as "petal length" or "the top left region"."""
-    value: str | None
-    """With its unit, as printed: "1.4 cm"; None for a region."""
-    supports: bool
-
-    @property
-    def clause(self) -> str:
-        return prompts.clause(self.name, self.value, supports=self.supports)
-
-    @property
-    def equation(self) -> str:
-        return self.name if self.value is None else f"{self.name} = {self.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """All that an explanation may state."""
-
-    model: str
-    label: str
-    probability: str
-    """As printed: "97.3 %"."""
-    reasons: tuple[Reason, ...]
-    """The strongest first, at most `prompts.TOP_FEATURES`."""
 
 
 SURENESS = ((95.0, "very sure"), (80.0, "fairly sure"), (60.0, "not very sure"), (0.0, "unsure"))
@@ -155,10 +126,11 @@ def probability(rng: Random) -> str:
 def explaining(rng: Random) -> Dialogue:
     """One explanation asked for, in Tandem's own words or in a person's."""
     prediction = predictions(rng)
-    if chance(rng, 0.5):
+    if chance(rng, 0.3):
         messages = tandem_messages(prediction)
     else:
-        asked = asked_freely(rng, prediction, FRAMES, DIRECTIONS, LISTS)
+        known = chance(rng, 0.25)
+        asked = asked_freely(rng, prediction, FRAMES, DIRECTIONS, LISTS) if known else asked_anew(rng, prediction)
         messages = [{"role": "user", "content": asked}]
         if chance(rng, 0.5):
             messages.insert(0, {"role": "system", "content": prompts.EXPLAIN_SYSTEM})
@@ -181,11 +153,21 @@ def asked_freely(
 ) -> str:
     """The facts in one of `frames`, with one of the pairs of words for and against, listed in one of the ways."""
     reasons = listed_freely(rng, prediction.reasons, directions, lists)
+    return _filled(rng, prediction, frames, reasons)
+
+
+def _filled(rng: Random, prediction: Prediction, frames: Sequence[str], reasons: str) -> str:
     probability = prediction.probability if chance(rng, 0.6) else prediction.probability.replace(" ", "")
     frame = typos(rng, rng.choice(frames), 0.06)
     return casual(rng, frame).format(
         model=prediction.model, label=prediction.label, probability=probability, reasons=reasons
     )
+
+
+def asked_anew(rng: Random, prediction: Prediction) -> str:
+    """The facts in a frame and a list that are composed for this one prompt."""
+    frame = composed_frame(rng, digit=prediction.model == "digits")
+    return _filled(rng, prediction, (frame,), composed_list(rng, prediction.reasons))
 
 
 def listed_freely(
@@ -232,9 +214,9 @@ def directing(rng: Random) -> Dialogue:
     if kind == "one":
         name, word = rng.choice(items)
         return _copy(f"Which way is {name}: {given}", f"{name} speaks {word} it")
-    if plain and chance(rng, 0.5):
+    if plain and chance(rng, 0.7):
         reasons = [Reason(name, value, chance(rng, 0.5)) for name, value in zip(names, values, strict=True)]
-        listed = listed_freely(rng, reasons, DIRECTIONS, LISTS)
+        listed = composed_list(rng, reasons) if chance(rng, 0.75) else listed_freely(rng, reasons, DIRECTIONS, LISTS)
         return _copy(f"Which way: {listed}", ", ".join(reason.clause for reason in reasons))
     return _copy(f"Which way: {given}", ", ".join(map("{0[0]} speaks {0[1]} it".format, items)))
 
@@ -249,74 +231,3 @@ def _copy(asked: str, answer: str) -> Dialogue:
 
 _CLAUSES = (*("{} speaks {} it",) * 6, "{} {}", "{}: {}")
 DIRECTION_WORDS = ("for", "against")
-DIRECTIONS = (
-    ("for", "against"),
-    ("for", "against"),
-    ("speaks for it", "speaks against it"),
-    ("supports it", "opposes it"),
-    ("in favour", "opposed"),
-    ("pushes up", "pushes down"),
-    ("towards", "away"),
-    ("+", "-"),
-    ("pro", "contra"),
-    ("positive", "negative"),
-    ("raises it", "lowers it"),
-)
-
-LISTS = (
-    ("{equation} ({direction})", ", "),
-    ("{equation}: {direction}", "; "),
-    ("- {equation}: {direction}", "\n"),
-    ("{direction}: {equation}", ", "),
-    ("{equation} {direction}", ", "),
-    ("* {equation} -> {direction}", "\n"),
-    ("{equation} [{direction}]", " "),
-    ("{equation} - {direction}", "\n"),
-    ("{equation} is {direction}", ", "),
-    ("{direction} {equation}", ". "),
-    ("[{direction}] {equation}", "; "),
-    ("{equation}\t{direction}", "\n"),
-    ("{equation} was {direction}", " and "),
-    ("{equation}, {direction}", "; "),
-    ("{name} ({value}): {direction}", ", "),
-    ("{name} {value} {direction}", "; "),
-    ("{name} ({value}) {direction}", ", "),
-    ("- {name} ({value}) {direction}", "\n"),
-)
-
-FRAMES = (
-    "Why did the {model} model say {label}? It gave {probability}. Features by weight: {reasons}",
-    "Explain: {model} predicted {label} ({probability}). {reasons}",
-    "The model {model} predicts {label} at {probability}. The strongest features: {reasons}. Explain this.",
-    "Explain this prediction.\nmodel={model}\nlabel={label}\nprobability={probability}\n{reasons}",
-    "{label} with {probability} from {model}. Why? {reasons}",
-    "Please explain why {model} chose {label}. Probability {probability}. Reasons: {reasons}",
-    "What made {model} answer {label} with {probability}? {reasons}",
-    "Prediction: {label}, {probability}, model {model}. Attributions: {reasons}. Put it in words.",
-    "I got {label} from the {model} model, probability {probability}. What does that mean? {reasons}",
-    "Describe the result of {model}: {label}, {probability}.\n{reasons}",
-    "Attributions, strongest first: {reasons}. Model {model}, label {label}, probability {probability}. Explain.",
-    "{reasons}\nThese are the attributions of {model} for {label} ({probability}). Explain in a few words.",
-    "Tell me in plain words why {model} thinks it is {label} ({probability}): {reasons}",
-    "How sure is {model} about {label} and why? It printed {probability}. {reasons}",
-    "Our {model} classifier returned {label}, {probability}. Ranked features: {reasons}",
-    "Summarise for a colleague: {model} gives {label}, probability {probability}; {reasons}",
-    "The answer was {label}. It came from {model} with a probability of {probability}. {reasons} Explain it please.",
-    "A customer wants to know why {model} says {label}. Facts: probability {probability}, {reasons}",
-    "Explain to me what {model} did: {probability} for {label}, driven by {reasons}",
-    "{model}: {label}, {probability}\n{reasons}",
-    "{model} gave {probability} to {label}. These were the reasons: {reasons}. Write one or two sentences.",
-    "Write a short explanation. Probability: {probability}. Label: {label}. Model: {model}. Features: {reasons}",
-    "What should I tell my boss? The {model} model predicted {label} with {probability}. What weighed most: {reasons}",
-    "With {probability} the model called {model} settled on {label}; {reasons}. Say why.",
-    "Features: {reasons}\nProbability: {probability}\nModel: {model}\nLabel: {label}\nExplain.",
-    "Why is this {label}? {model}, {probability}, {reasons}",
-    "Predicted label {label}, model {model}, probability {probability}. The features that counted are {reasons}",
-    "Is it {label}? {model} says so at {probability}. In detail: {reasons}",
-    "I have a prediction of {model}. Label {label} and probability {probability}. Strongest first: {reasons}. Why?",
-    "For my notes: why did {model} end at {label} ({probability})? {reasons}",
-    "In words please: {model} predicted {label}, its probability is {probability}, and {reasons}",
-    "Output of {model}\nlabel {label}\nprobability {probability}\nfeatures\n{reasons}",
-    "The prediction is {label} at {probability}. It is from {model}. Explain with {reasons}",
-    "So {model} thinks {label}. How sure is it and because of what? {probability}; {reasons}",
-)

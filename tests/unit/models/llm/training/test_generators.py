@@ -15,10 +15,13 @@ from models.llm.training import (
     answering,
     any_texts,
     explaining,
+    explaining_frames,
+    explaining_grammar,
     facts,
     iris_phrases,
     iris_texts,
     payment_phrases,
+    reasons,
     strangers,
 )
 from models.llm.training.copying import copying
@@ -73,14 +76,14 @@ def test_an_explanation_is_right_by_its_own_judge(seed: int) -> None:
 
 
 def test_an_explanation_reads_like_this() -> None:
-    prediction = explaining.Prediction(
+    prediction = reasons.Prediction(
         "iris",
         "setosa",
         "97.3 %",
         (
-            explaining.Reason("petal length", "1.4 cm", supports=True),
-            explaining.Reason("sepal width", "3.5 cm", supports=False),
-            explaining.Reason("the top left region", None, supports=True),
+            reasons.Reason("petal length", "1.4 cm", supports=True),
+            reasons.Reason("sepal width", "3.5 cm", supports=False),
+            reasons.Reason("the top left region", None, supports=True),
         ),
     )
     assert explaining.explanation(prediction) == (
@@ -88,6 +91,26 @@ def test_an_explanation_reads_like_this() -> None:
         "Most of all, petal length (1.4 cm) speaks for it. "
         "Then sepal width (3.5 cm) speaks against it and the top left region speaks for it."
     )
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_composed_prompt_states_every_fact(seed: int) -> None:
+    rng = Random(seed)
+    prediction = explaining.predictions(rng)
+    asked = explaining.asked_anew(rng, prediction)
+    assert prediction.model in asked
+    assert prediction.label in asked
+    assert prediction.probability.replace(" ", "") in asked.replace(" ", "")
+    for reason in prediction.reasons:
+        assert reason.name in asked
+        assert reason.value is None or reason.value in asked
+
+
+def test_directions_are_many_and_none_means_both() -> None:
+    pairs = {*explaining_grammar.SIGNS, *explaining_grammar.WORDS, *explaining_grammar.VERBS}
+    supports, opposes = ({pair[side].lower() for pair in pairs} for side in (0, 1))
+    assert min(len(supports), len(opposes)) >= 25
+    assert not supports & opposes
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -125,8 +148,23 @@ def test_facts_have_their_key_in_their_answer_and_unique_names() -> None:
 
 
 def test_held_out_templates_are_none_of_the_training_ones() -> None:
-    assert not set(held_out_explanations.FRAMES) & set(explaining.FRAMES)
-    assert not set(held_out_explanations.LISTS) & set(explaining.LISTS)
+    assert not set(held_out_explanations.FRAMES) & set(explaining_frames.FRAMES)
+    assert not set(held_out_explanations.LISTS) & set(explaining_frames.LISTS)
+    composed = {
+        (item.replace("{named}", named), joint)
+        for item in (
+            *explaining_grammar.AFTER,
+            *explaining_grammar.BEFORE,
+            *explaining_grammar.SENTENCES,
+            *explaining_grammar.SIGNED,
+        )
+        for named in explaining_grammar.NAMED
+        for joint in (*explaining_grammar.INLINE, "\n", " ")
+    }
+    composed |= {
+        (mark + item, joint) for item, joint in composed for mark in explaining_grammar.MARKS if "{n}" not in mark
+    }
+    assert composed.isdisjoint(held_out_explanations.LISTS)
     pieces = {
         *any_texts.FRAMES,
         *any_texts.PAIRS,
