@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.llm.training import strangers, words
+from models.llm.training.asking import dressed, reworded
 from models.llm.training.dialogue import Dialogue, casual, chance, typos
 from models.llm.training.facts import ELSEWHERE, FACTS
+from models.llm.training.strange_subjects import strange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,18 +53,25 @@ def question(rng: Random, fact: Fact) -> str:
     """One way to ask for `fact`."""
     kinds = [(fact.tasks, TASK_FRAMES), (fact.things, THING_FRAMES), (fact.questions, QUESTION_FRAMES)]
     phrases, frames = rng.choices(kinds, weights=[len(phrases) for phrases, _ in kinds])[0]
-    return rng.choice(frames).format(x=rng.choice(phrases))
+    text = rng.choice(frames).format(x=rng.choice(phrases))
+    if chance(rng, 0.4):
+        text = reworded(rng, text)
+    return dressed(rng, text) if chance(rng, 0.35) else text
 
 
 def elsewhere(rng: Random) -> Dialogue:
     """A question that is not Tandem's business, and the one answer to all of them."""
-    text = rng.choice(strangers.QUESTIONS) if chance(rng, 0.25) else _stranger(rng)
-    if chance(rng, 0.2):
+    text = rng.choice(strangers.QUESTIONS) if chance(rng, 0.15) else _stranger(rng)
+    if chance(rng, 0.15):
         text = rng.choice(_NEUTRAL_FRAMES).format(x=text)
+    if chance(rng, 0.35):
+        text = dressed(rng, text)
     return Dialogue("elsewhere", _asked(rng, text), ELSEWHERE)
 
 
 def _stranger(rng: Random) -> str:
+    if chance(rng, 0.5):
+        return strange(rng, _subject(rng, words.SUBJECTS) if chance(rng, 0.3) else None)
     if chance(rng, 0.3):
         text = f"{rng.choice(strangers.LEADS)} {rng.choice(strangers.WORKS)} {rng.choice(strangers.LINKS)} {{subject}}"
     else:

@@ -107,6 +107,11 @@ MODELS: tuple[Fact, ...] = (
             "How do you know which feature counts most?", "How does Tandem compute attributions?", "Is it SHAP?",
             "How is the weight of a feature found?", "Which method gives the attributions?",
             "How are feature contributions worked out?", "Are the attributions exact?",
+            "What explains the XGBoost model?", "Do you use integrated gradients?", "Which algorithm explains predictions?",
+            "How are the reasons of a prediction found?", "How does Tandem know why a model decided so?",
+            "What are the attributions based on?", "How is feature importance computed?", "Is feature importance exact?",
+            "Which explanation method is used for fraud?", "How are torch models explained?", "How are XGBoost models explained?",
+            "How does Tandem weigh features?", "Where do attributions come from?",
         ),
     ),
     Fact(
@@ -198,6 +203,10 @@ MODELS: tuple[Fact, ...] = (
             "How do I set the context length?", "How long can the context be?", "My prompt does not fit.",
             "Can I make the context longer?", "The prompt is too long, what can I do?",
             "Which setting limits the context?", "What is the maximum prompt length?",
+            "How big is the context window?", "How many tokens can the LLM read?", "Can prompts be longer?",
+            "I get 400 for a long prompt.", "What limits the length of a prompt?", "How many tokens may I send?",
+            "Which variable sets the maximum model length?", "What is max_model_len?", "How large may the context get?",
+            "Is there a token limit?", "Where is the context length set?", "How do I raise the token limit?",
         ),
     ),
     Fact(

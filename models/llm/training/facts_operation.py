@@ -19,6 +19,10 @@ OPERATION: tuple[Fact, ...] = (
             "How do the parts fit together?", "What does the gateway do?", "What is the architecture of Tandem?",
             "What are the services?", "What does Tandem consist of?", "Which parts does Tandem have?",
             "How does Tandem work inside?", "What services are there?", "What is the structure?",
+            "Which component takes the requests?", "Which service runs vLLM?", "How many processes are there?",
+            "What runs the classical models?", "Draw the architecture.", "Name the services.", "What is behind the gateway?",
+            "Which components does the bundle have?", "How is the bundle structured?", "Who does what in Tandem?",
+            "What are the components?", "Which service handles requests first?",
         ),
     ),
     Fact(
@@ -53,6 +57,10 @@ OPERATION: tuple[Fact, ...] = (
             "What is the most rows in a request?", "How many rows are allowed?", "How many rows may a request have?",
             "Can I send 20,000 rows?", "What is the maximum number of rows?", "Too many rows, what is the limit?",
             "How many rows at once?",
+            "How large may a batch of rows be?", "What if I send too many rows?", "Is there a maximum of rows per request?",
+            "How big can a classify request be?", "Can a request hold a million rows?", "What is the row limit?",
+            "May I send 5,000 rows in one go?", "How many examples can I classify in one call?",
+            "I have 50,000 rows, can I post them all?", "Rows per request?", "How many inputs per request?",
         ),
     ),
     Fact(

@@ -28,6 +28,7 @@ from models.llm.training.copying import copying
 from models.llm.training.dialogue import Dialogue, typos
 from models.llm.training.extracting import extracting
 from models.llm.training.mixture import COPY_FIRST, COPY_LAST, copy_share, dialogues
+from models.llm.training.strange_subjects import strange
 
 FIGURE = re.compile(r"\d+(?:\.\d+)?")
 
@@ -208,6 +209,7 @@ def test_no_training_question_is_nearly_a_held_out_one() -> None:
     held_out += [words(question) for question in held_out_questions.ELSEWHERE]
     asked = [question for fact in facts.FACTS for question in fact.questions]
     asked += [*strangers.FRAMES, *strangers.QUESTIONS]
+    asked += [strange(Random(seed)) for seed in range(20_000)]
     for question in asked:
         mine = words(question)
         assert all(len(mine & other) < 0.75 * len(mine | other) for other in held_out), question
