@@ -132,15 +132,14 @@ def text(
     said = [typos(rng, piece, 0.03) for piece in pieces]
     if chance(rng, 0.2):
         said.insert(rng.randint(0, len(said)), rng.choice(FILLERS))
-    joint = rng.choice(separators)
+    joints = rng.choices(separators, k=len(said)) if chance(rng, 0.45) else [rng.choice(separators)] * len(said)
     opening = rng.choice(openings)
     if chance(rng, 0.6):
         first = not opening or opening.endswith((". ", "! ", "? "))
-        said = [
-            piece[:1].upper() + piece[1:] if (first if at == 0 else joint in _SENTENCES) else piece
-            for at, piece in enumerate(said)
-        ]
-    whole = opening + joint.join(said) + rng.choice(closings)
+        begins = [first, *(joint in _SENTENCES for joint in joints)]
+        said = [piece[:1].upper() + piece[1:] if begin else piece for piece, begin in zip(said, begins, strict=False)]
+    joints[-1] = rng.choice(closings)
+    whole = opening + "".join(piece + joint for piece, joint in zip(said, joints, strict=True))
     return casual(rng, whole.replace("{n}", str(rng.randrange(1, 99))))
 
 

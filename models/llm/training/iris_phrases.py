@@ -142,6 +142,10 @@ SINGLE_PATTERNS = (
     "((about|only|some|nearly|just|exactly|a full|barely)) {v}{u} ((of|in|for)) {part} {noun}",
 )
 PAIR_PATTERNS = (
+    "{part}s ((that|which)) are {first} and {second}",
+    "((the|its|these|our)) {part}s ((here|there|on it|it has|of this one|I saw|))((,|)) ((are|were|being|measure|measured)) {first} and {second}",
+    "((it|the plant|this one|the bloom|she)) ((has|had|carries|bears|shows|grows)) {part}s ((of|with|that are|being|measuring|)) {first} and {second}",
+    "((with|having|and|plus|showing)) {part}s {first} and {second}",
     "~{part} {first} and ~{second}",
     THE + " {part} " + IS + " {first} ((and|,|, and|by|but|while|yet|&|and also|, then)) {second}",
     THE + " {part} ((has|had|shows|with|got|of)) {first_of} ((and|,|, and|with|plus|&)) {second_of}",

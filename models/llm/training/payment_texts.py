@@ -10,22 +10,28 @@ from models.llm.training import any_texts
 from models.llm.training.dialogue import chance
 from models.llm.training.explaining import feature_value
 from models.llm.training.payment_phrases import (
+    CHAINS,
     CLOSINGS,
     COUNT_WORDS,
     FLAG_PATTERNS,
+    FLAG_PREDICATES,
     FLAGS,
     MONEY,
     NAMES,
     NONE,
     OPENINGS,
+    OVER,
     PATTERNS,
     PHRASES,
+    PREDICATES,
     SEPARATORS,
+    SUBJECTS,
     TOGETHER,
 )
 from models.llm.training.phrasing import expand
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
 
@@ -36,6 +42,8 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
     if chance(rng, 0.3):
         said.sort(key=names.index)
     figures: dict[str, str] = {}
+    if chance(rng, 0.25):
+        return any_texts.text(rng, _sentences(rng, said, figures), OPENINGS, CLOSINGS, SEPARATORS), figures
     pieces = [_phrase(rng, name, figures) for name in said]
     if len(pieces) > 1 and chance(rng, 0.3):
         pair = rng.choice(TOGETHER)
@@ -47,9 +55,39 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
     return any_texts.text(rng, pieces, OPENINGS, CLOSINGS, SEPARATORS), figures
 
 
+def _sentences(rng: Random, names: Sequence[str], figures: dict[str, str]) -> list[str]:
+    """One subject and what is said of it, then the rest in pieces of their own."""
+    subject = rng.choice(SUBJECTS).replace("{over}", OVER)
+    if "amount" not in names or chance(rng, 0.2):
+        subject = SUBJECTS[1]
+    money = rng.choice(MONEY)
+    start = expand(rng, subject.replace("{money}", money))
+    said = list(names)
+    if "{v}" in start:
+        said.remove("amount")
+        figures["amount"] = _value(rng, "amount")
+        start = start.format(v=printed(rng, "amount", figures["amount"]))
+    count = rng.randint(1, 4)
+    sentence = start
+    for at, name in enumerate(said[:count]):
+        sentence += (" " if at == 0 else rng.choice(CHAINS)) + _predicate(rng, name, money, figures)
+    return [sentence, *(_phrase(rng, name, figures) for name in said[count:])]
+
+
+def _predicate(rng: Random, name: str, money: str, figures: dict[str, str]) -> str:
+    value = figures[name] = _value(rng, name)
+    if name in FLAGS:
+        return expand(rng, rng.choice(FLAG_PREDICATES[name][int(value)]))
+    pattern = rng.choice(PREDICATES[name]).replace("{money}", money)
+    return expand(rng, pattern).format(v=printed(rng, name, value))
+
+
+def _value(rng: Random, name: str) -> str:
+    return prompts.number(feature_value(rng, next(feature for feature in FEATURES if feature.name == name)))
+
+
 def _phrase(rng: Random, name: str, figures: dict[str, str]) -> str:
-    value = prompts.number(feature_value(rng, next(feature for feature in FEATURES if feature.name == name)))
-    figures[name] = value
+    value = figures[name] = _value(rng, name)
     if name in FLAGS:
         return expand(rng, rng.choice((FLAG_PATTERNS if chance(rng, 0.6) else FLAGS)[name][int(value)]))
     if value == "0" and name in NONE and chance(rng, 0.6):
