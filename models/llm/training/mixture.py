@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from models.llm.training.dialogue import Dialogue
 
 SHARES = (
-    (explaining, 0.24),
-    (directing, 0.04),
-    (extracting, 0.54),
+    (explaining, 0.28),
+    (directing, 0.05),
+    (extracting, 0.49),
     (answering, 0.10),
     (elsewhere, 0.08),
 )
