@@ -10,24 +10,20 @@ from models.llm.training import any_texts
 from models.llm.training.dialogue import chance
 from models.llm.training.explaining import feature_value
 from models.llm.training.payment_phrases import (
-    CHAINS,
     CLOSINGS,
     COUNT_WORDS,
     FLAG_PATTERNS,
-    FLAG_PREDICATES,
     FLAGS,
     MONEY,
     NAMES,
     NONE,
     OPENINGS,
-    OVER,
     PATTERNS,
     PHRASES,
-    PREDICATES,
     SEPARATORS,
-    SUBJECTS,
     TOGETHER,
 )
+from models.llm.training.payment_sentences import CHAINS, FLAG_PREDICATES, OVER, PREDICATES, SUBJECTS
 from models.llm.training.phrasing import expand
 
 if TYPE_CHECKING:
