@@ -1,7 +1,7 @@
 """What runs first in vLLM's engine process: it must not outlive its parent, and what it prints goes to its parent.
 
-vLLM starts the process with `multiprocessing`; `started_by_us` puts the function here before its own. This is the
-one place where Tandem reaches into vLLM's internals to change them.
+vLLM starts the process with `multiprocessing`; `started_by_us` puts the function here before its own. Here and in
+`services.llm.constraints` Tandem reaches into vLLM's internals to change them, and nowhere else.
 """
 
 from __future__ import annotations

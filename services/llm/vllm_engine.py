@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.llm.arguments import engine_argv, engine_environment
 from models.llm.contract import EngineConfigError, served_name, variable
+from services.llm.constraints import blame_constraints
 from services.llm.device import Machine, resolve_device
 from services.llm.failure import sentence
 from services.llm.log import only_errors, take_over
@@ -97,6 +98,8 @@ class VLLMEngine:
         from vllm.entrypoints.launchers.app import build_app
 
         args, llm = self._args, self._llm
+        assert args is not None, "load comes first"
+        blame_constraints(args)
         await llm.reset_mm_cache()
         tasks = await llm.get_supported_tasks()
         with nullcontext() if self._debug else only_errors():

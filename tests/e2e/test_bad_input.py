@@ -172,6 +172,23 @@ def test_nothing_that_a_client_asks_of_the_language_model_fails_inside(server: S
     assert server.http.post("/v1/chat/completions", json=CHAT).json()["choices"] == good
 
 
+UNSATISFIABLE: list[dict[str, Any]] = [
+    {"structured_outputs": {"grammar": "root ::= root"}},
+    {"structured_outputs": {"choice": ["a"]}, "allowed_token_ids": [5]},
+    {"structured_outputs": {"json": {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}}},
+]
+
+
+@pytest.mark.parametrize("fields", UNSATISFIABLE)
+def test_constraints_that_nothing_satisfies_are_the_requests_own_fault(server: Server, fields: dict[str, Any]) -> None:
+    answer = server.http.post("/v1/chat/completions", json=CHAT | fields)
+    assert answer.status_code == 400
+    assert "structured_outputs" in answer.json()["error"]["message"]
+    streamed = server.http.post("/v1/chat/completions", json=CHAT | fields | {"stream": True})
+    last = json.loads(streamed.text.removesuffix("data: [DONE]\n\n").strip().rpartition("data: ")[2])
+    assert last["error"]["code"] == "invalid_input"
+
+
 def schema_of(document: dict[str, Any], path: str, method: str, status: int) -> Any:
     """What the document says of a body, as a validator."""
     content = document["paths"][path][method]["responses"][str(status)]["content"]
