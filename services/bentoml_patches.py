@@ -9,6 +9,9 @@ its service options cannot leave them out:
 * ``OpenTelemetryMiddleware`` parses the URL of every request only to find that it is excluded. Tandem records
   its own telemetry.
 
+And Starlette stands around all middleware with a layer of its own that catches errors, which each request pays for: a service's own
+app goes before it, and answers for its errors itself.
+
 BentoML starts uvicorn with the HTTP protocol that uvicorn itself picks, and offers no other: `HttpProtocol`, which bounds what a
 client may send before Tandem sees any of it, is put where uvicorn looks.
 
@@ -51,6 +54,7 @@ from services.settings.tree import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.applications import Starlette
     from starlette.middleware import Middleware
 
 BENTOML_VERSION = "1.4.39"
@@ -84,13 +88,11 @@ def apply() -> None:
     bentoml.serving.ensure_prometheus_dir = _own_metrics_folder
 
     def middlewares(factory: ServiceAppFactory) -> list[Middleware]:
-        kept = [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
-        if kept[0].cls is FrontMiddleware:
-            kept[0].kwargs["first"] = True
-        return kept
+        return [entry for entry in original.__get__(factory) if getattr(entry.cls, "__name__", "") not in LEFT_OUT]
 
     middlewares.tandem = True  # type: ignore[attr-defined]
     ServiceAppFactory.middlewares = property(middlewares)
+    _put_fronts_outside()
     Arbiter.stop = CircusArbiter.stop  # type: ignore[method-assign] # BentoML's removes the dependencies' sockets first
     Arbiter._stop_watchers = _stop_watchers  # noqa: SLF001 - there is no other way to say in which order
     SysHandler.handle_int = _handle_int
@@ -119,6 +121,21 @@ def _handle_int(handler: SysHandler) -> None:
             watcher.stop_signal = HURRY
             watcher.stop_children = False
     handler.quit()
+
+
+def _put_fronts_outside() -> None:
+    """Put a service's front, where no other middleware stands before it, around all of BentoML's app."""
+    build = ServiceAppFactory.__call__
+
+    def build_with_front(factory: ServiceAppFactory) -> Starlette | FrontMiddleware:
+        app: Starlette = build(factory)
+        outermost: Any = app.user_middleware[0].cls if app.user_middleware else None
+        if outermost is not FrontMiddleware:
+            return app
+        del app.user_middleware[0]
+        return FrontMiddleware(app, first=True)
+
+    ServiceAppFactory.__call__ = build_with_front
 
 
 def _own_metrics_folder() -> str:

@@ -21,6 +21,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.asgi import ANSWER
@@ -28,6 +29,8 @@ from services.http_answer import answer_at_once
 
 if TYPE_CHECKING:
     import asyncio
+
+    from uvicorn._types import ASGI3Application
 
 LONGEST_HEAD = 64 * 1024
 """Bytes of a request's target and headers, and of what else a client may send that is no body: trailers, chunk extensions."""
@@ -66,6 +69,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app = _without_distrusted(self.app, self.client)
         self._timer = self.loop.call_later(self.look_seconds, self._look)
         self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
 
@@ -210,6 +214,13 @@ class HttpProtocol(HttpToolsProtocol):
             head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+
+
+def _without_distrusted(app: ASGI3Application, client: tuple[str, int] | None) -> ASGI3Application:
+    """`app`, less uvicorn's look at what a proxy says of its clients, unless `client` is one whom it would believe."""
+    if isinstance(app, ProxyHeadersMiddleware) and (client[0] if client else None) not in app.trusted_hosts:
+        return app.app
+    return app
 
 
 def _head(method: str, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -56,6 +56,39 @@ def test_left_out_middleware_is_what_bentoml_has_and_is_gone() -> None:
     assert twice == once
 
 
+FRONT = """
+import bentoml
+from services import bentoml_patches
+from services.asgi import use_front
+from services.runtime import SERVICE_OPTIONS
+bentoml_patches.apply()
+
+@bentoml.service(**SERVICE_OPTIONS)
+class Fronted:
+    pass
+
+class Outer:
+    pass
+
+def names(app):
+    return [entry.cls.__name__ for entry in app.user_middleware]
+
+use_front(Fronted)
+app = Fronted.to_asgi()
+print(type(app).__name__, *names(app._bentoml_app))
+Fronted.middlewares.insert(0, (Outer, {}))
+print(*names(Fronted.to_asgi()))
+"""
+
+
+def test_front_stands_around_bentomls_app_unless_other_middleware_stands_before_it() -> None:
+    done = subprocess.run([sys.executable, "-c", FRONT], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "FrontMiddleware ContextMiddleware",
+        "Outer FrontMiddleware ContextMiddleware",
+    ]
+
+
 def test_uvicorn_serves_through_our_protocol() -> None:
     code = "from services import bentoml_patches; bentoml_patches.apply(); import uvicorn\n"
     code += "config = uvicorn.Config('service:none', lifespan='off')\n"

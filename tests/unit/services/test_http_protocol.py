@@ -7,11 +7,12 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from services.asgi import read_body, send_json
 from services.http_protocol import LONGEST_HEAD, HttpProtocol
-from tests.gateway import listening
+from tests.gateway import listening, listening_on
 from tests.wire import request, wire
 
 if TYPE_CHECKING:
@@ -282,3 +283,19 @@ async def test_slow_answer_is_waited_for(tmp_path: Path) -> None:
 
     async with asyncio.timeout(30), listening(slow, tmp_path / "socket", Watched), wire(tmp_path / "socket") as client:
         assert (await client.ask(request(b"/", method=POST, body=b"hi"))).status == 200
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.1", "10.9.8.7")])
+async def test_proxy_is_believed_only_when_it_is_trusted(
+    trusted: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(scope["client"][0])
+        await send_json(send, 200, b"{}")
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    async with asyncio.timeout(30), listening_on(app) as port, httpx.AsyncClient() as asking:
+        await asking.get(f"http://127.0.0.1:{port}/", headers={"x-forwarded-for": "10.9.8.7"})
+    assert seen == [client]
