@@ -15,7 +15,6 @@ from tests.stage import FLOWERS, Stage, tensor_spec
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-
 DOUBLER = tensor_spec("doubler", ("x", "FP32", (-1, 2)))
 WORDS = tensor_spec("words", ("w", "BYTES", (-1,)))
 SPECS = (FLOWERS, DOUBLER, WORDS)

@@ -15,7 +15,6 @@ from tests.integration.bad_input.lab import FEATURES, GOOD, MAX_BODY, REFUSALS, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 HEAVY: dict[str, Callable[[], bytes]] = {
     "nesting": lambda: b'{"model":"flowers","rows":' + b"[" * 60_000,
     "closed nesting": lambda: b'{"model":"flowers","rows":' + b"[" * 60_000 + b"]" * 60_000 + b"}",
