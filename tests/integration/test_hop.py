@@ -7,131 +7,25 @@ import json
 import socket
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from services.classifier.engine_runner import EngineRunner, Executors
-from services.classifier.hop import HopApp
-from services.errors import ModelNotFound
-from services.gateway.address import Address
-from services.gateway.backends import RemoteClassifier, RemoteLLM
-from services.gateway.upstream import Upstream
-from services.telemetry.dependency import EngineMetrics
-from tests.asgi import no_fallback
-from tests.fakes import LLM_NAME, FakeEngine, chat_events, make_spec, probabilities_of
-from tests.gateway import Bundle, listening
-from tests.http_server import Request, Server, serving
+from tests.fakes import LLM_NAME, chat_events, probabilities_of
+from tests.wired import CLASSIFY, EXPLAIN, LLM_READY, ROW, Wired, answer_as_llm, classifier_at, llm_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    import httpx
+    from tests.http_server import Request
 
-    from services.classifier.registry import Registry
-    from services.telemetry.tracing import Tracing
-
-ROW = {"height": 60, "width": 2, "age": 3}
-CLASSIFY = {"model": "flowers", "rows": [ROW]}
-EXPLAIN = {"model": "flowers", "row": ROW}
 CHAT = {"model": LLM_NAME, "messages": []}
-REQUEST_TIMEOUT = 0.5
-LLM_READY = json.dumps({"state": "ready", "model": LLM_NAME, "models": [LLM_NAME]}).encode()
-
-
-class Runners:
-    """The models of one Classifier worker."""
-
-    def __init__(self) -> None:
-        self.executors = Executors.create()
-        self._runners = {
-            spec.name: EngineRunner(FakeEngine(spec), self.executors)
-            for spec in (make_spec(), make_spec("trees", "v7"))
-        }
-
-    def runner(self, name: str, version: str = "") -> EngineRunner:
-        runner = self._runners.get(name)
-        if runner is None:
-            raise ModelNotFound(name)
-        return runner
-
-    def status(self) -> dict[str, Any]:
-        return {"state": "ready", "models": {name: runner.spec.version for name, runner in self._runners.items()}}
-
-    def close(self) -> None:
-        self.executors.predict.shutdown()
-        self.executors.attribute.shutdown()
-
-
-async def answer_as_llm(request: Request) -> None:
-    """As vLLM would: a streamed or a whole chat."""
-    if json.loads(request.body).get("stream"):
-        await request.begin("content-type: text/event-stream\r\n")
-        for event in chat_events("Because ", "it is tall."):
-            await request.chunk(event)
-        await request.chunk(b"")
-    else:
-        body = json.dumps({"choices": [{"message": {"content": "Because it is tall."}}]}).encode()
-        await request.answer(body, headers="content-type: application/json\r\n")
 
 
 async def never(request: Request) -> None:
     await asyncio.Event().wait()
-
-
-class Wired:
-    """A gateway whose dependencies are real upstreams on two sockets, and whose clients are in this process."""
-
-    def __init__(self, folder: Path, tracing: Tracing | None = None, patience: float = REQUEST_TIMEOUT) -> None:
-        """`patience` is how long a request may take, in seconds."""
-        self.paths = {"classifier": folder / "classifier", "llm": folder / "llm"}
-        self.upstreams = {
-            name: Upstream(
-                name, Address.parse(f"file://{path}"), connect_timeout=patience * 0.6, probe_timeout=patience * 0.4
-            )
-            for name, path in self.paths.items()
-        }
-        self.bundle = Bundle(
-            classifier=RemoteClassifier(self.upstreams["classifier"], patience, patience),
-            llm=RemoteLLM(self.upstreams["llm"], patience),
-            dependencies=self.upstreams,
-            request_timeout=patience,
-            tracing=tracing,
-        )
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        for upstream in self.upstreams.values():
-            await upstream.open()
-        try:
-            async with self.bundle.client() as client:
-                yield client
-        finally:
-            await self.bundle.dataplane.close()
-            for upstream in self.upstreams.values():
-                await upstream.close()
-
-
-@asynccontextmanager
-async def classifier_at(path: Path, tracing: Tracing | None = None) -> AsyncIterator[None]:
-    runners = Runners()
-    try:
-        async with listening(
-            HopApp(cast("Registry", runners), no_fallback, EngineMetrics(CollectorRegistry()), tracing=tracing), path
-        ):
-            yield
-    finally:
-        runners.close()
-
-
-@asynccontextmanager
-async def llm_at(path: Path) -> AsyncIterator[Server]:
-    async with serving(answer_as_llm, path) as server:
-        server.on_probe = lambda request: request.answer(LLM_READY)
-        yield server
 
 
 async def test_everything_answers_over_the_hop(tmp_path: Path) -> None:

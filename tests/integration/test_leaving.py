@@ -21,8 +21,8 @@ from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
 from tests.asgi import Client
 from tests.fakes import LLM_NAME, Answer, chat_events
 from tests.http_server import serving
-from tests.integration.test_hop import LLM_READY, Wired, classifier_at
 from tests.stage import Stage
+from tests.wired import LLM_READY, Wired, classifier_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,9 +18,9 @@ from services.telemetry.access_log import AccessLine
 from services.telemetry.tracing import create_tracing
 from tests.fakes import LLM_NAME, Answer
 from tests.gateway import Bundle
-from tests.integration.test_hop import CLASSIFY, EXPLAIN, Wired, classifier_at, llm_at
 from tests.otlp import Collector, collecting
 from tests.stage import Stage
+from tests.wired import CLASSIFY, EXPLAIN, Wired, classifier_at, llm_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,8 +17,8 @@ from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH
 from tests.fakes import LLM_NAME
 from tests.gateway import listening
 from tests.http_server import serving
-from tests.integration.test_hop import LLM_READY, Wired, classifier_at
 from tests.wire import request, wire
+from tests.wired import LLM_READY, Wired, classifier_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
