@@ -1,0 +1,60 @@
+"""A collector that hangs, fails, is dead or is not there: requests go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from services.settings.telemetry import TracingSettings
+from services.telemetry.access_log import AccessLine
+from services.telemetry.tracing import create_tracing
+from tests.gateway import Bundle
+from tests.integration.tracing.callers import SAMPLED, TRACE, make
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.otlp import Collector
+
+
+async def test_a_collector_that_hangs_or_fails_costs_spans_and_no_request(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracing = make(collector, queue_size=20, timeout=0.2)
+    bundle = Bundle(tracing=tracing)
+    collector.gate.clear()
+    async with bundle.client() as client:
+        for _ in range(200):
+            assert (await client.get("/livez")).status_code == 200
+        assert await asyncio.to_thread(collector.reached.wait, 30)
+        collector.status = 500
+        collector.gate.set()
+        await asyncio.to_thread(collector.wait, lambda _: collector.exports >= 1)
+        collector.status = 200
+        await client.get("/livez", headers=SAMPLED)
+        spans = await asyncio.to_thread(collector.wait, lambda spans: any(one.trace_id == TRACE for one in spans))
+        assert len(spans) < 100
+        assert (await client.get("/livez")).status_code == 200
+    tracing.close()
+    said = [record.getMessage() for record in caplog.records if record.name == "tandem.tracing"]
+    assert said == [
+        "Spans cannot be sent to the collector and are lost; requests go on.",
+        "Spans can be sent to the collector again.",
+    ]
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
+
+
+def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collector) -> None:
+    tracing = make(collector, timeout=60)
+    collector.gate.clear()
+    line = AccessLine(0.0, "id", "GET", "/livez", 200, 0.0)
+    tracing.begin(line, ())
+    tracing.end(line)
+    began = time.monotonic()
+    tracing.close()
+    assert time.monotonic() - began < 20
+
+
+def test_nothing_is_made_where_no_collector_is_named() -> None:
+    assert create_tracing(TracingSettings(), "tandem-gateway") is None
