@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.e2e.server import START_SECONDS, free_port
+from tests.e2e.reached import Reached
+from tests.e2e.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ def podman(*arguments: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
-class Container:
+class Container(Reached):
     """One container of the image, from start to stop, on this machine's network."""
 
     def __init__(
@@ -62,18 +63,6 @@ class Container:
                 raise AssertionError(f"The container ended with {self.inspect('State')['ExitCode']}:\n{self.log()}")
             time.sleep(0.25)
         raise AssertionError(f"Not within {seconds:g} s:\n{self.log()}")
-
-    def wait_ready(self, seconds: float = START_SECONDS) -> None:
-        """Wait until `/readyz` says yes."""
-        self.wait_for(lambda: self.get_json("/readyz").get("ready"), seconds)
-
-    def get_json(self, path: str) -> dict[str, Any]:
-        """The JSON at `path`; {} while nobody answers."""
-        try:
-            answer: dict[str, Any] = self.http.get(path, timeout=5).json()
-        except (httpx.TransportError, ValueError):
-            return {}
-        return answer
 
     def wait_ended(self) -> int:
         """Its exit status, once it has ended."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psutil
 
+from tests.e2e.reached import Reached
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PROJECT = Path(__file__).parents[2]
-START_SECONDS = 240.0
 
 
 def free_port() -> int:
@@ -28,7 +29,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(Reached):
     """One `bentoml serve`, from start to stop."""
 
     def __init__(
@@ -70,10 +71,6 @@ class Server:
             )
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
-    def wait_ready(self, seconds: float = START_SECONDS) -> None:
-        """Wait until `/readyz` says yes."""
-        self.wait_for(lambda: self.get_json("/readyz").get("ready"), seconds)
-
     def wait_for(self, condition: Callable[[], Any], seconds: float) -> Any:
         """The first true value of `condition`, which is asked every quarter of a second."""
         deadline = time.monotonic() + seconds
@@ -85,14 +82,6 @@ class Server:
                 return value
             time.sleep(0.25)
         raise AssertionError(f"Not within {seconds:g} s:\n{self.tail()}")
-
-    def get_json(self, path: str) -> dict[str, Any]:
-        """The JSON at `path`; {} while nobody answers."""
-        try:
-            answer: dict[str, Any] = self.http.get(path, timeout=5).json()
-        except (httpx.TransportError, ValueError):
-            return {}
-        return answer
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels, from `/metrics`."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY
 from tests.e2e.server import PROJECT, Server, free_port
 from tests.haproxy import HAProxy
 from tests.redis_server import RedisServer
@@ -29,7 +29,6 @@ from tests.redis_server import RedisServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLASSIFY = {"model": "iris", "rows": [IRIS]}
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 IDLE = 1000
 HOUR = 3600

@@ -18,7 +18,7 @@ from openai import OpenAI
 from tritonclient import grpc as triton
 
 from tests.e2e.container import LOCKED, Container, podman
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY, IRIS
 from tests.e2e.server import PROJECT
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)  # compressing gigabytes, or starting two servers, on a busy machine
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 40}
-CLASSIFY = {"model": "iris", "rows": [IRIS]}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from services.gateway.control.keys_file import FileKeys
 from tests.e2e.pods import Pods
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY, IRIS
 from tests.keys import make_key
 from tests.manifests import ROLES, TOKEN, Manifests, probes, with_secrets
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 400.0
 """Seconds for everything to be ready; the manifests give the language model half an hour."""
-CLASSIFY: dict[str, Any] = {"model": "iris", "rows": [IRIS]}
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 20}
 
 

@@ -15,12 +15,11 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY, IRIS
 
 if TYPE_CHECKING:
     from tests.e2e.server import Server
 
-CLASSIFY = {"model": "iris", "rows": [IRIS]}
 DEAF = 24
 CHAT = {"model": "tandem-mini", "messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 200}
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.classifier.routes import MODELS_PATH, PREDICT_PATH
 from services.runtime import STATUS_PATH
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY, IRIS
 from tests.e2e.server import PROJECT, Server
 
 # The checks of the whole bundle, run here against the three of them.
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CLASSIFY = {"model": "iris", "rows": [IRIS]}
 CHAT = {"model": "tandem-mini", "messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 20}
 PROBES = ("/livez", "/healthz", "/readyz")
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.runtime import STATUS_PATH
 from tests.e2e.container import Container, podman
-from tests.e2e.rows import IRIS
+from tests.e2e.rows import CLASSIFY
 
 # The checks of the whole bundle, run here against the three of them.
 from tests.e2e.test_classical import (  # noqa: F401
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN_FILE = "/run/secrets/tandem-hop"
-CLASSIFY = {"model": "iris", "rows": [IRIS]}
 CHAT = {"model": "tandem-mini", "messages": [{"role": "user", "content": "What is Tandem?"}], "max_tokens": 20}
 PATIENCE = 240.0
 
