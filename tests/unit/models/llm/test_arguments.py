@@ -8,17 +8,10 @@ import pytest
 from models.llm.arguments import engine_argv, engine_environment
 from models.llm.contract import EMBEDDED, EMBEDDED_NAME, Device, served_name
 from services.settings.llm import EMBEDDED_LLM, LLMSettings, LoraModule
+from tests.unit.models.llm.named import settings, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A folder that holds a model as far as these modules look."""
-    folder = tmp_path / "model"
-    write_config(folder, max_position_embeddings=1024)
-    return folder
 
 
 @pytest.fixture
@@ -27,15 +20,6 @@ def adapter(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}")
     return folder
-
-
-def write_config(folder: Path, **content: Any) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(content))
-
-
-def settings(**fields: Any) -> LLMSettings:
-    return LLMSettings(**{"model": "org/some-model", **fields})
 
 
 @pytest.mark.parametrize(

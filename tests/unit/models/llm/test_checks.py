@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,29 +7,12 @@ import pytest
 from models.llm.arguments import engine_argv
 from models.llm.checks import LORA_RANKS, advice
 from models.llm.contract import EngineConfigError
-from services.settings.llm import LLMSettings
+from tests.unit.models.llm.named import settings, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from models.llm.contract import Device
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A folder that holds a model as far as these modules look."""
-    folder = tmp_path / "model"
-    write_config(folder, max_position_embeddings=1024)
-    return folder
-
-
-def write_config(folder: Path, **content: Any) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(content))
-
-
-def settings(**fields: Any) -> LLMSettings:
-    return LLMSettings(**{"model": "org/some-model", **fields})
 
 
 def refusal(device: Device = "cpu", **fields: Any) -> EngineConfigError:
