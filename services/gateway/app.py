@@ -138,8 +138,8 @@ class GatewayApp:
         try:
             handler = _handler(route, scope)
             if self._control.concerns(scope["headers"]):
-                exchange.passage = await self._control.enter(template, scope["headers"], _host(scope))
-                line.key = exchange.passage.key_name if exchange.passage is not None else ""
+                exchange.passage = passage = await self._control.enter(template, scope["headers"], _host(scope))
+                line.key = passage.key_name if passage is not None else ""
             await handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, route)

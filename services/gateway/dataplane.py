@@ -225,8 +225,10 @@ class DataPlane:
         DeadlineExceeded.
         """
         work = current()
-        if work.caller:
+        if work.counts:
             await work.use(spec.name)
+        elif work.caller:
+            work.allow(spec.name)
         return self._timeout if work.deadline is None else seconds_left(self._timeout)
 
     async def _probabilities(self, spec: ModelSpec, rows: Tensor, seconds: float) -> Tensor:

@@ -57,7 +57,7 @@ class LimitsSettings(Section):
         description="File in which the gateway's workers count together when there is no Redis. Default: a temporary one for each server; give servers on one machine the same one to count together.",
     )
     ledger_slots: int = Field(
-        4096, ge=64, description="Callers and models that the ledger keeps apart at once; 136 bytes each."
+        4096, ge=64, description="Callers and models that the ledger keeps apart at once; in a file 136 bytes each."
     )
     on_store_failure: Literal["fail_open", "fail_closed"] = Field(
         "fail_closed",

@@ -94,9 +94,9 @@ class Metrics:
         """Note a request that was let in to `backend` after so many seconds."""
         self._admission_wait.at(backend).observe(waited)
 
-    def limited(self, decision: str, scope: str = "", limit: str = "") -> None:
-        """Note what was decided about a charge; a refusal with whose limit it met, and which."""
-        self._limiter.at(decision, scope, limit).pending += 1
+    def limiter_decisions(self, decision: str, scope: str = "", limit: str = "") -> Count:
+        """How often a charge was decided so; a refusal with whose limit it met, and which."""
+        return self._limiter.at(decision, scope, limit)
 
     def model_change(self, change: str, outcome: str) -> None:
         """Note that a model was loaded or unloaded, or that this failed."""

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from services.gateway.app import model_routes, routes
@@ -189,6 +190,47 @@ async def test_revoked_key_stops_within_a_moment_and_the_last_one_opens_nothing(
         (tmp_path / "keys.json").unlink()
         await asyncio.sleep(0.1)
         assert (await client.post(NATIVE, json=BODIES[NATIVE])).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"scopes": ("chat",)}, 403),
+        ({"models": ("trees",)}, 403),
+        ({"expires": 1.0}, 401),
+        ({"digest": "00" * 32}, 401),
+    ],
+)
+@pytest.mark.parametrize("limited", [False, True])
+async def test_rights_taken_from_a_key_in_use_are_gone_within_a_moment(
+    tmp_path: Path, change: dict[str, Any], status: int, limited: bool
+) -> None:
+    limits: dict[str, Any] = {"caller": {"requests_per_minute": 1_000_000}} if limited else {}
+    control, store = control_over(tmp_path, **limits)
+    secret = await make_key(store, "somebody")
+    async with asking(control) as client:
+        for _ in range(2):
+            assert (await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer(secret))).status_code == 200
+        await store.change(lambda keys: tuple(msgspec.structs.replace(key, **change) for key in keys))
+        async with asyncio.timeout(1):
+            while True:
+                answer = await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer(secret))
+                if answer.status_code != 200:
+                    break
+        assert answer.status_code == status
+
+
+async def test_keys_that_share_nothing_but_the_server_keep_their_own_rights(tmp_path: Path) -> None:
+    control, store = control_over(tmp_path)
+    wide, narrow = await make_key(store, "wide"), await make_key(store, "narrow", models=("trees",))
+    async with asking(control) as client:
+        answers = await asyncio.gather(
+            *(client.post(NATIVE, json=BODIES[NATIVE], headers=bearer((wide, narrow)[at % 2])) for at in range(20))
+        )
+        assert [answer.status_code for answer in answers] == [200, 403] * 10
+        with_time = bearer(wide) | {"x-request-timeout": "1e-9"}
+        assert (await client.post(NATIVE, json=BODIES[NATIVE], headers=with_time)).status_code == 504
+        assert (await client.post(NATIVE, json=BODIES[NATIVE], headers=bearer(wide))).status_code == 200
 
 
 async def test_first_key_closes_a_server_that_was_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from services.gateway.control.identity import Identity
 from services.gateway.control.keys_file import FileKeys
 from services.gateway.control.ledger import LedgerDown, NoLedger
 from services.gateway.control.ledger_file import FileLedger, server_ledger_path
-from services.gateway.control.ledger_memory import SLOT, MemoryLedger
+from services.gateway.control.ledger_memory import MemoryLedger
 from services.gateway.control.limits import Limits
 from services.gateway.control.path import Control
 from services.gateway.control.rates import ALGORITHMS
@@ -70,7 +70,7 @@ def _ledger(settings: Settings) -> Ledger:
         )
     algorithm = ALGORITHMS[limits.algorithm]
     if settings.gateway.workers == 1 and limits.ledger is None:
-        return MemoryLedger(algorithm, bytearray(limits.ledger_slots * SLOT))
+        return MemoryLedger(algorithm, limits.ledger_slots)
     try:
         path = limits.ledger or server_ledger_path(limits.ledger_slots)
         return FileLedger(algorithm, path, limits.ledger_slots)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
 import time
 from functools import lru_cache
+from hmac import compare_digest
 from typing import TYPE_CHECKING, get_args
 
 from services.errors import PermissionDenied, Unauthenticated, Unavailable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.gateway.control.keys import Key, KeyStore
+    from services.gateway.control.passage import Passage
 
 logger = logging.getLogger("tandem.gateway")
 
@@ -62,29 +63,35 @@ class Identity:
 
     def holder_of(self, secret: bytes | None) -> Holder:
         """Whose key `secret` is. Raises Unauthenticated, or Unavailable while no key could be read yet."""
+        if secret is not None:
+            digest = digest_of(secret[:_LONGEST])
+            holder = self._keys.get(digest[:_INDEX])
+            if holder is not None and compare_digest(digest, holder.digest):
+                if holder.expires is not None and holder.expires <= self._clock():
+                    raise Unauthenticated("This API key has expired.")
+                return holder
         if not self._known and not self._keys:
             raise Unavailable("The keys cannot be read.", retry_after=5)
         if secret is None:
             raise Unauthenticated("An API key is needed: send it as `Authorization: Bearer tdm_...` or `x-api-key`.")
-        digest = digest_of(secret[:_LONGEST])
-        holder = self._keys.get(digest[:_INDEX])
-        if holder is None or not hmac.compare_digest(digest, holder.digest):
-            raise Unauthenticated("This API key is not known.")
-        if holder.key.expires is not None and holder.key.expired(self._clock()):
-            raise Unauthenticated("This API key has expired.")
-        return holder
+        raise Unauthenticated("This API key is not known.")
 
 
 class Holder:
     """Who holds a key: what is kept of the key, in the shape in which each request needs it."""
 
-    __slots__ = ("_models", "_scopes", "caller", "digest", "key", "limits")
+    __slots__ = ("_models", "_scopes", "caller", "digest", "expires", "key", "limits", "passage", "routes")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.digest = bytes.fromhex(key.digest)
         self.caller = f"key {key.name}"
+        self.expires = key.expires
         self.limits = key.limits
+        self.routes: set[str] = set()
+        """Those that are known to be open to the key."""
+        self.passage: Passage | None = None
+        """What its requests share that neither a limit nor a deadline bounds; made at the first of them."""
         self._scopes = frozenset(get_args(Scope) if "admin" in key.scopes else key.scopes)
         self._models = frozenset(key.models)
 

@@ -6,8 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Charge(NamedTuple):
     concurrent: int
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, gc=False):
     """How a bucket stands after a charge: what remains, and seconds until all of it is there again."""
 
     bucket: Bucket
@@ -50,13 +52,13 @@ class Standing(NamedTuple):
     tokens_reset: float
 
 
-class Reserved(NamedTuple):
+class Reserved(msgspec.Struct, gc=False):
     """Charges that were made."""
 
     since: float
     """When, by the ledger's own clock."""
     lease: str
-    standings: list[Standing]
+    standings: Sequence[Standing]
     """How each charge's bucket stands after it."""
 
 
@@ -77,6 +79,11 @@ class LedgerDown(Exception):
 
 class Ledger(Protocol):
     """Counts, exactly, for everybody who shares it."""
+
+    @property
+    def reserve_now(self) -> Callable[[Sequence[Charge]], Reserved] | None:
+        """The same as `reserve`, for less, of a ledger on this machine, which nobody waits for; None of one that is far."""
+        ...
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         """Make all of `charges`, or none. No two may be on one bucket. Raises Refused or LedgerDown."""
@@ -101,8 +108,11 @@ class NoLedger:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    async def reserve(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
+    def reserve_now(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
         raise LedgerDown(self._reason)
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reserved:
+        return self.reserve_now(charges)
 
     def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
         """Nothing was ever reserved."""

@@ -31,6 +31,8 @@ _FIELDS = 4
 class RedisLedger:
     """Buckets in Redis, on its own clock."""
 
+    reserve_now = None
+
     def __init__(self, client: Redis, algorithm: str, *, prefix: str, timeout: float, retry_interval: float) -> None:
         """`timeout` bounds every call, in seconds; after one that failed, Redis counts as down for `retry_interval`."""
         self._client = client

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
     from services.settings.control import LimitsSettings, RatesSettings
+    from services.telemetry.instruments import Count
     from services.telemetry.metrics import Metrics
 
 logger = logging.getLogger("tandem.gateway")
@@ -27,14 +28,30 @@ _REMEMBERED = 10_000
 class Entry:
     """What a caller is charged for each request, made once."""
 
-    __slots__ = ("bucket", "charges", "charges_of_stream")
+    __slots__ = ("bucket", "charges", "charges_of_stream", "holds")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
-        held = int(bucket.concurrent > 0)
-        self.charges = [Charge(bucket, 1, 0, held)]
-        self.charges_of_stream = [Charge(bucket, 0, 0, held)]
+        self.holds = bucket.concurrent > 0
+        """Whether there is something to give back when the request ends."""
+        self.charges = (Charge(bucket, 1, 0, int(self.holds)),)
+        self.charges_of_stream = (Charge(bucket, 0, 0, int(self.holds)),)
         """For a stream of requests, which count one by one."""
+
+
+class Use:
+    """What a caller is charged for each use of a model, made once."""
+
+    __slots__ = ("buckets", "charges", "holds")
+
+    def __init__(self, buckets: tuple[Bucket, ...]) -> None:
+        self.buckets = buckets
+        self.holds = any(one.concurrent for one in buckets)
+        self.charges = tuple(Charge(one, 1, 0, int(one.concurrent > 0)) for one in buckets)
+        """For a use that needs no tokens."""
+
+
+_UNLIMITED = Use(())
 
 
 class Limits:
@@ -42,6 +59,8 @@ class Limits:
 
     def __init__(self, settings: LimitsSettings, ledger: Ledger, metrics: Metrics) -> None:
         self.ledger = ledger
+        self.near = ledger.reserve_now
+        """How the ledger reserves where nobody has to wait for it; else None."""
         self._metrics = metrics
         metrics.watch(LIMITER_UP, lambda: {(): float(not self._down)})
         self._settings = settings
@@ -49,9 +68,11 @@ class Limits:
         self._down = False
         self.configured = bool(settings.caller or any(settings.caller_models.values()) or any(settings.models.values()))
         """Whether the settings limit anything; a key may limit itself all the same."""
-        self._by_model = bool(settings.caller_models or settings.models)
+        self.by_model = bool(settings.caller_models or settings.models)
+        """Whether the use of some model is limited."""
+        self._allowed: Count | None = None
         self._callers: dict[str, tuple[KeyLimits | None, Entry | None]] = {}
-        self._models: dict[tuple[str, str], tuple[Bucket, ...]] = {}
+        self._models: dict[tuple[str, str], Use] = {}
 
     def of_caller(self, caller: str, own: KeyLimits | None = None) -> Entry | None:
         """The bucket of all that a caller does; None when nothing limits it. `own` limits come before the settings'."""
@@ -67,20 +88,21 @@ class Limits:
         self._callers[caller] = (own, entry)
         return entry
 
-    def of_model(self, caller: str, model: str) -> tuple[Bucket, ...]:
-        """The buckets of a caller's use of one model, and of everybody's."""
-        if not self._by_model:
-            return ()
-        known = (caller, model)
-        if known not in self._models:
+    def of_model(self, caller: str, model: str) -> Use:
+        """What a caller's use of one model is charged to: the buckets of the caller's use, and of everybody's."""
+        if not self.by_model:
+            return _UNLIMITED
+        known = self._models.get((caller, model))
+        if known is None:
             if len(self._models) >= _REMEMBERED:
                 self._models.clear()
             pairs = (
                 ("caller's model", f"{caller}\0{model}", self._settings.caller_models.get(model)),
                 ("model", model, self._settings.models.get(model)),
             )
-            self._models[known] = tuple(_bucket(kind, name, rates) for kind, name, rates in pairs if rates)
-        return self._models[known]
+            known = Use(tuple(_bucket(kind, name, rates) for kind, name, rates in pairs if rates))
+            self._models[caller, model] = known
+        return known
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved | None:
         """Make all of `charges`, or none; None when nobody counts because the ledger is down and that lets in.
@@ -89,20 +111,40 @@ class Limits:
         """
         try:
             reserved = await self.ledger.reserve(charges)
-        except Refused as refused:
-            self._metrics.limited("refused", refused.standing.bucket.kind, refused.what)
-            raise _exceeded(refused) from None
-        except LedgerDown as error:
-            self._say_down(error)
-            self._metrics.limited("unchecked" if self._fails_open else "unavailable")
-            if self._fails_open:
-                return None
-            raise Unavailable("Limits cannot be checked right now.") from None
+        except (Refused, LedgerDown) as error:
+            self._not_made(error)
+            return None
+        self._made()
+        return reserved
+
+    def reserve_now(self, charges: Sequence[Charge]) -> Reserved | None:
+        """The same without waiting, where `near` says that this can be."""
+        assert self.near is not None
+        try:
+            reserved = self.near(charges)
+        except (Refused, LedgerDown) as error:
+            self._not_made(error)
+            return None
+        self._made()
+        return reserved
+
+    def _made(self) -> None:
         if self._down:
             self._down = False
             logger.warning("Limits are checked again.")
-        self._metrics.limited("allowed")
-        return reserved
+        if self._allowed is None:
+            self._allowed = self._metrics.limiter_decisions("allowed")
+        self._allowed.pending += 1
+
+    def _not_made(self, error: Refused | LedgerDown) -> None:
+        """Raises what the caller hears; returns when the caller is let in all the same."""
+        if isinstance(error, Refused):
+            self._metrics.limiter_decisions("refused", error.standing.bucket.kind, error.what).pending += 1
+            raise _exceeded(error) from None
+        self._say_down(error)
+        self._metrics.limiter_decisions("unchecked" if self._fails_open else "unavailable").pending += 1
+        if not self._fails_open:
+            raise Unavailable("Limits cannot be checked right now.") from None
 
     def _say_down(self, error: LedgerDown) -> None:
         if not self._down:

@@ -10,79 +10,93 @@ from services.gateway.control.limits import headers_of
 from services.gateway.control.work import Work, begin, end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextvars import Token
 
     from services.gateway.control.identity import Holder
-    from services.gateway.control.ledger import Bucket, Reserved, Standing
-    from services.gateway.control.limits import Limits
+    from services.gateway.control.ledger import Reserved, Standing
+    from services.gateway.control.limits import Entry, Limits, Use
     from services.gateway.control.tokens import Ask
 
 
 class Passage(Work):
-    """A request that was let in. `leave` must follow, whatever becomes of it."""
+    """A request that was let in. `leave` must follow, whatever becomes of it.
 
-    __slots__ = (
-        "_asked",
-        "_bucket",
-        "_charged",
-        "_context",
-        "_limits",
-        "_per_use",
-        "_served",
-        "_standings",
-        "_used",
-        "holder",
-    )
+    This one has no state: the requests with one key share it as long as neither a limit nor a deadline bounds them. It is not
+    taken back when one ends, for the next begins with another.
+    """
 
-    def __init__(self, deadline: float | None, holder: Holder | None, caller: str, limits: Limits | None) -> None:
-        super().__init__(deadline, caller)
+    def __init__(self, deadline: float | None, holder: Holder | None, caller: str) -> None:
+        self.deadline = deadline
+        self.caller = caller
         self.holder = holder
-        self._limits = limits
-        self._bucket: Bucket | None = None
-        self._charged: list[tuple[list[Charge], Reserved]] = []
-        self._standings: list[Standing] = []
-        self._asked = 0
-        self._used: int | None = None
-        self._per_use = False
-        self._served = False
-        self._context: Token[Work] | None = None
-
-    @property
-    def key_name(self) -> str:
+        self.key_name = holder.key.name if holder is not None else ""
         """Name of the key that was used; empty when none was needed."""
-        return self.holder.key.name if self.holder is not None else ""
 
-    async def enter(self, *, per_use: bool = False) -> None:
-        """Charge the caller for a request; with `per_use`, for each use of a model instead. Raises LimitExceeded."""
-        if self._limits is not None:
-            own = self.holder.limits if self.holder is not None else None
-            self._per_use = per_use
-            entry = self._limits.of_caller(self.caller, own)
-            if entry is not None:
-                self._bucket = entry.bucket
-                charges = entry.charges_of_stream if per_use else entry.charges
-                reserved = await self._limits.reserve(charges)
-                if reserved is not None:
-                    self._charged.append((charges, reserved))
-                    self._standings += reserved.standings
-        self._context = begin(self)
+    async def enter(self) -> None:
+        """From here on this task works for the request. Raises LimitExceeded or Unavailable."""
+        begin(self)
 
     def allow(self, model: str) -> None:
         if self.holder is not None:
             self.holder.check_model(model)
 
+    async def use(self, model: str, ask: Ask | None = None) -> None:  # noqa: ARG002 - nothing is counted
+        self.allow(model)
+
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What the caller hears of its limits."""
+        return ()
+
+    def leave(self) -> None:
+        """The request has ended."""
+
+
+class OwnPassage(Passage):
+    """The passage of one request alone: it has a deadline, or is charged and settled."""
+
+    counts = True
+    _standings: tuple[Standing, ...] = ()
+    _asked = 0
+    _used: int | None = None
+    _served = False
+    _settles = False
+    """Whether something charged is to be given back or settled."""
+    _context: Token[Work] | None = None
+
+    def __init__(
+        self,
+        deadline: float | None,
+        holder: Holder | None,
+        caller: str,
+        limits: Limits | None,
+        entry: Entry | None,
+        *,
+        per_use: bool,
+    ) -> None:
+        """The caller is charged as `entry` says for a request; with `per_use`, for each use of a model instead."""
+        Passage.__init__(self, deadline, holder, caller)
+        self._limits = limits
+        self._entry = entry
+        self._per_use = per_use
+        self._charged: list[tuple[Sequence[Charge], Reserved]] = []
+
+    async def enter(self) -> None:
+        entry = self._entry
+        if entry is not None:
+            await self._charge(entry.charges_of_stream if self._per_use else entry.charges)
+            self._settles = entry.holds
+        self._context = begin(self)
+
     async def use(self, model: str, ask: Ask | None = None) -> None:
-        if self.holder is not None:
-            self.holder.check_model(model)
-        if self._limits is None:
+        self.allow(model)
+        limits = self._limits
+        if limits is None or (ask is None and not limits.by_model and not self._per_use):
+            self._served = True
             return
-        tokens = ask.tokens if ask else 0
-        buckets = self._limits.of_model(self.caller, model)
-        held = not self._per_use
-        charges = [Charge(one, 1, tokens if one.tokens else 0, int(held and one.concurrent > 0)) for one in buckets]
-        own = self._bucket
-        if own is not None and ((tokens and own.tokens) or self._per_use):
-            charges.append(Charge(own, int(self._per_use), tokens if own.tokens else 0, 0))
+        use = limits.of_model(self.caller, model)
+        tokens = ask.tokens if ask is not None else 0
+        charges = self._charges_for(use, tokens) if tokens or self._per_use else use.charges
         if charges:
             try:
                 await self._charge(charges)
@@ -90,29 +104,28 @@ class Passage(Work):
                 if not self._served:
                     self._take_back_requests()
                 raise
+            self._settles = self._settles or tokens > 0 or use.holds
         self._served = True
-        if any(charge.tokens for charge in charges):
+        if tokens and any(charge.tokens for charge in charges):
             self.metered = True
             self._asked += tokens
 
     def used(self, tokens: int) -> None:
         self._used = tokens
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """What the caller hears of its limits."""
-        return headers_of(self._standings) if self._standings else []
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return headers_of(self._standings) if self._standings else ()
 
     def leave(self) -> None:
         """Give back what was held, and settle the tokens: what was used, or none for a request that came to nothing."""
         if self._context is not None:
             end(self._context)
             self._context = None
-        charged = self._charged
-        if not charged or self._limits is None:
+        if not self._settles or self._limits is None:
             return
-        self._charged = []
+        self._settles = False
         over = (self._used or 0) - self._asked
-        for charges, reserved in charged:
+        for charges, reserved in self._charged:
             settled = [
                 Charge(bucket, 0, over if tokens else 0, -concurrent)
                 for bucket, _, tokens, concurrent in charges
@@ -121,16 +134,26 @@ class Passage(Work):
             if settled:
                 self._limits.ledger.settle(settled, reserved)
 
-    async def _charge(self, charges: list[Charge]) -> None:
-        assert self._limits is not None
-        reserved = await self._limits.reserve(charges)
+    def _charges_for(self, use: Use, tokens: int) -> list[Charge]:
+        """What the use of a model is charged that needs `tokens`, or is one of a stream's."""
+        held = not self._per_use
+        charges = [Charge(one, 1, tokens if one.tokens else 0, int(held and one.concurrent > 0)) for one in use.buckets]
+        own = self._entry.bucket if self._entry is not None else None
+        if own is not None and ((tokens and own.tokens) or self._per_use):
+            charges.append(Charge(own, int(self._per_use), tokens if own.tokens else 0, 0))
+        return charges
+
+    async def _charge(self, charges: Sequence[Charge]) -> None:
+        limits = self._limits
+        assert limits is not None
+        reserved = await limits.reserve(charges) if limits.near is None else limits.reserve_now(charges)
         if reserved is not None:
             self._charged.append((charges, reserved))
-            self._standings += reserved.standings
+            self._standings = (*self._standings, *reserved.standings)
 
     def _take_back_requests(self) -> None:
         """What a model's limit refuses was no request of its caller's."""
-        self._standings = []
+        self._standings = ()
         for charges, reserved in self._charged:
             taken = [
                 Charge(bucket, -requests, 0, 0) for bucket, requests, _, _ in charges if requests and not self._per_use

@@ -12,19 +12,21 @@ from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, Unavailable
 from services.gateway.control.identity import address_of, bearer
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.passage import Passage
+from services.gateway.control.passage import OwnPassage, Passage
 from services.gateway.control.policy import need_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from services.gateway.control.identity import Identity
+    from services.gateway.control.identity import Holder, Identity
     from services.gateway.control.limits import Limits
 
 logger = logging.getLogger("tandem.gateway")
 
 _TIMEOUT = TIMEOUT_HEADER.encode()
 _TELLING = frozenset({b"authorization", b"x-api-key", _TIMEOUT})
+_STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+"""The call whose requests count one by one."""
 _TEND_SECONDS = 1.0
 _LONGEST = 86_400.0
 """No caller waits for longer than a day, in seconds."""
@@ -107,14 +109,26 @@ class Control:
         identity = self._identity
         if identity is not None and identity.closed:
             holder = identity.holder_of(secret)
-            holder.check_scopes(need)
+            if route not in holder.routes:
+                holder.check_scopes(need)
+                holder.routes.add(route)
             caller = holder.caller
         else:
             caller = f"address {address_of(host)}" if host else ""
         deadline = None if timeout is None and seconds is None else _deadline(timeout, seconds)
-        passage = Passage(deadline, holder, caller, self._limits)
-        await passage.enter(per_use=route.endswith("/ModelStreamInfer"))
+        passage = self._passage(deadline, holder, caller, per_use=route == _STREAM)
+        await passage.enter()
         return passage
+
+    def _passage(self, deadline: float | None, holder: Holder | None, caller: str, *, per_use: bool) -> Passage:
+        if deadline is None and holder is not None and holder.passage is not None:
+            return holder.passage
+        limits = self._limits
+        entry = limits.of_caller(caller, holder.limits if holder is not None else None) if limits is not None else None
+        if deadline is not None or holder is None or entry is not None or (limits is not None and limits.by_model):
+            return OwnPassage(deadline, holder, caller, limits, entry, per_use=per_use)
+        holder.passage = Passage(None, holder, caller)
+        return holder.passage
 
     async def _watch_keys(self, identity: Identity) -> None:
         while True:

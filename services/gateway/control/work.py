@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class Work:
     """One request under way. This base is allowed everything."""
 
-    __slots__ = ("caller", "deadline", "metered")
+    counts = False
+    """Whether `use` counts anything; where it does not, `allow` says all that it would."""
+    metered = False
+    """Whether somebody counts the language model's tokens."""
 
     def __init__(self, deadline: float | None = None, caller: str = "") -> None:
         """`deadline` is a time of the running loop's clock. `caller` says whose turn it is when several wait: a key or an
@@ -27,8 +30,6 @@ class Work:
         """
         self.deadline = deadline
         self.caller = caller
-        self.metered = False
-        """Whether somebody counts the language model's tokens."""
 
     def allow(self, model: str) -> None:
         """Raises PermissionDenied when the caller may not use `model`."""
@@ -44,14 +45,10 @@ _NOBODY = Work()
 _CURRENT: ContextVar[Work] = ContextVar("tandem_work", default=_NOBODY)
 
 
-def current() -> Work:
-    """The request that this task works for."""
-    return _CURRENT.get()
-
-
-def begin(work: Work) -> Token[Work]:
-    """From here on this task works for `work`: hand what comes back to `end`."""
-    return _CURRENT.set(work)
+current = _CURRENT.get
+"""The request that this task works for."""
+begin = _CURRENT.set
+"""From here on this task works for a request: hand what comes back to `end`."""
 
 
 def end(token: Token[Work]) -> None:

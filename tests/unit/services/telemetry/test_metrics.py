@@ -47,8 +47,8 @@ def test_batches_are_counted_by_model(metrics: Metrics, registry: CollectorRegis
 
 def test_waits_decisions_and_changes_are_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.admitted("llm", 0.5)
-    metrics.limited("allowed")
-    metrics.limited("refused", "caller", "tokens")
+    metrics.limiter_decisions("allowed").pending += 1
+    metrics.limiter_decisions("refused", "caller", "tokens").pending += 1
     metrics.model_change("load", "failed")
     assert value(metrics, registry, "tandem_admission_wait_seconds_sum", backend="llm") == 0.5
     labels = {"decision": "refused", "scope": "caller", "limit": "tokens"}

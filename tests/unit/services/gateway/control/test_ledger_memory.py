@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
 from services.gateway.control.ledger_file import FileLedger, FileLock, server_ledger_path
-from services.gateway.control.ledger_memory import SLOT, MemoryLedger
+from services.gateway.control.ledger_memory import MemoryLedger
 from services.gateway.control.rates import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -27,9 +28,20 @@ class Clock:
         return self.now
 
 
-def make(slots: int = 64) -> tuple[MemoryLedger, Clock]:
-    clock = Clock()
-    return MemoryLedger(SLIDING, bytearray(slots * SLOT), clock=clock), clock
+Make = Callable[..., tuple[MemoryLedger, Clock]]
+
+
+@pytest.fixture(params=["one process", "a shared file"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Makes a ledger of either kind, and its clock."""
+
+    def make(slots: int = 64) -> tuple[MemoryLedger, Clock]:
+        clock = Clock()
+        if request.param == "one process":
+            return MemoryLedger(SLIDING, slots, clock=clock), clock
+        return FileLedger(SLIDING, tmp_path / "ledger", slots, clock=clock), clock
+
+    return make
 
 
 def bucket(name: str = "a", requests: int = 0, tokens: int = 0, concurrent: int = 0) -> Bucket:
@@ -44,14 +56,14 @@ async def passes(ledger: MemoryLedger, *charges: Charge) -> bool:
     return True
 
 
-async def test_of_200_at_once_50_pass() -> None:
+async def test_of_200_at_once_50_pass(make: Make) -> None:
     ledger, _ = make()
     limited = bucket(requests=50)
     passed = await asyncio.gather(*(passes(ledger, Charge(limited, 1, 0, 0)) for _ in range(200)))
     assert sum(passed) == 50
 
 
-async def test_standing_says_what_remains_and_when_all_is_back() -> None:
+async def test_standing_says_what_remains_and_when_all_is_back(make: Make) -> None:
     ledger, _ = make()
     limited = bucket(requests=10, tokens=100)
     (standing,) = (await ledger.reserve([Charge(limited, 1, 40, 0)])).standings
@@ -59,7 +71,7 @@ async def test_standing_says_what_remains_and_when_all_is_back() -> None:
     assert 60 <= standing.requests_reset <= 120
 
 
-async def test_refusal_charges_nothing_at_all() -> None:
+async def test_refusal_charges_nothing_at_all(make: Make) -> None:
     ledger, _ = make()
     roomy, tight = bucket("roomy", requests=10), bucket("tight", requests=1)
     assert await passes(ledger, Charge(tight, 1, 0, 0))
@@ -71,7 +83,7 @@ async def test_refusal_charges_nothing_at_all() -> None:
     assert standing.requests == 9
 
 
-async def test_requests_under_way_are_bounded_until_they_end() -> None:
+async def test_requests_under_way_are_bounded_until_they_end(make: Make) -> None:
     ledger, _ = make()
     limited = bucket(concurrent=2)
     held = [await ledger.reserve([Charge(limited, 1, 0, 1)]) for _ in range(2)]
@@ -80,7 +92,7 @@ async def test_requests_under_way_are_bounded_until_they_end() -> None:
     assert await passes(ledger, Charge(limited, 1, 0, 1))
 
 
-async def test_more_may_be_under_way_than_a_place_can_note() -> None:
+async def test_more_may_be_under_way_than_a_place_can_note(make: Make) -> None:
     ledger, _ = make()
     limited = bucket(concurrent=40_000)
     held = [await ledger.reserve([Charge(limited, 0, 0, 10_000)]) for _ in range(4)]
@@ -90,7 +102,7 @@ async def test_more_may_be_under_way_than_a_place_can_note() -> None:
     assert await passes(ledger, Charge(limited, 0, 0, 10_000))
 
 
-async def test_tokens_are_settled_with_what_was_used() -> None:
+async def test_tokens_are_settled_with_what_was_used(make: Make) -> None:
     ledger, _ = make()
     limited = bucket(tokens=1000)
     reserved = await ledger.reserve([Charge(limited, 0, 900, 0)])
@@ -100,7 +112,7 @@ async def test_tokens_are_settled_with_what_was_used() -> None:
     assert standing.tokens == 700
 
 
-async def test_more_buckets_than_slots_counts_as_down_until_some_are_stale() -> None:
+async def test_more_buckets_than_slots_counts_as_down_until_some_are_stale(make: Make) -> None:
     ledger, clock = make(slots=16)
     for name in range(16):
         assert await passes(ledger, Charge(bucket(str(name), requests=5), 1, 0, 0))
@@ -110,7 +122,21 @@ async def test_more_buckets_than_slots_counts_as_down_until_some_are_stale() -> 
     assert await passes(ledger, Charge(bucket("one more", requests=5), 1, 0, 0))
 
 
-async def test_slot_with_a_request_under_way_is_never_taken() -> None:
+async def test_stale_bucket_makes_room_also_behind_many_that_are_not() -> None:
+    clock = Clock()
+    ledger = MemoryLedger(SLIDING, 64, clock=clock)
+    for name in range(63):
+        assert await passes(ledger, Charge(bucket(str(name), concurrent=1), 0, 0, 1))
+    assert await passes(ledger, Charge(bucket("stale", requests=5), 1, 0, 0))
+    clock.now += 121
+    for _ in range(3):  # each look is at sixteen of them
+        with pytest.raises(LedgerDown):
+            await ledger.reserve([Charge(bucket("new", requests=5), 1, 0, 0)])
+    assert await passes(ledger, Charge(bucket("new", requests=5), 1, 0, 0))
+    assert not await passes(ledger, Charge(bucket("0", concurrent=1), 0, 0, 1))
+
+
+async def test_slot_with_a_request_under_way_is_never_taken(make: Make) -> None:
     ledger, clock = make(slots=1)
     streaming = bucket("streaming", concurrent=1)
     await ledger.reserve([Charge(streaming, 1, 0, 1)])

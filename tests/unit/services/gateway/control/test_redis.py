@@ -13,7 +13,7 @@ from services.errors import LimitExceeded, Unavailable
 from services.gateway.control.keys import KeyStoreDown, without
 from services.gateway.control.keys_redis import RedisKeys
 from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
-from services.gateway.control.ledger_memory import SLOT, MemoryLedger
+from services.gateway.control.ledger_memory import MemoryLedger
 from services.gateway.control.ledger_redis import RedisLedger
 from services.gateway.control.limits import Limits
 from services.gateway.control.rates import ALGORITHMS
@@ -77,7 +77,7 @@ async def test_of_200_at_once_over_four_gateways_50_pass(server: RedisServer, al
 async def test_lua_counts_as_python_does(server: RedisServer, algorithm: str) -> None:
     dice = random.Random(algorithm)
     now = [0.0]
-    ours = MemoryLedger(ALGORITHMS[algorithm], bytearray(64 * SLOT), clock=lambda: now[0])
+    ours = MemoryLedger(ALGORITHMS[algorithm], 64, clock=lambda: now[0])
     theirs = ledger_of(server, algorithm)
     buckets = [bucket("a", requests=20, tokens=500), bucket("b", requests=7), bucket("c", tokens=90)]
     made = []
