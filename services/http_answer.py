@@ -1,18 +1,22 @@
-"""A whole answer in one write, which uvicorn would make in two, each a system call that wakes the reader.
+"""One request and its answer: uvicorn's own, made for half, and answered in one write.
 
-It is offered to the app as an ASGI extension, and does at once what `RequestResponseCycle.send` does in two calls.
+uvicorn makes two writes of an answer, each a system call that wakes the reader. The one is offered to the app as an ASGI extension,
+and does at once what `RequestResponseCycle.send` does in two calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from services.asgi import ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from services.asgi import Header
 
@@ -20,41 +24,57 @@ _LARGE = 64 * 1024
 """Bytes from which on a copy of the body costs more than a second write."""
 
 
-def answer_at_once(cycle: RequestResponseCycle, status: int, body: bytes, headers: Iterable[Header]) -> bool:
-    """Answer the request of `cycle`; False, with nothing written, where that is for the ordinary way to do.
+class Cycle(RequestResponseCycle):
+    """A request to a connection, and its answer."""
 
-    Which is: to a HEAD request, to a client that left or does not read, and when a header holds a line break.
-    """
-    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
-        return False
-    keeps = cycle.keep_alive
-    parts = [STATUS_LINE[status], b"content-length: %d\r\n" % len(body)]
-    lines = 3
-    for name, value in (*cycle.default_headers, *headers):
-        if name == b"connection":
-            keeps = keeps and value != b"close"
-            continue
-        parts += (name, b": ", value, b"\r\n")
-        lines += 1
-    if not keeps:
-        parts.append(b"connection: close\r\n")
-        lines += 1
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    if head.count(b"\n") != lines or head.count(b"\r") != lines:
-        return False
-    cycle.waiting_for_100_continue = False
-    cycle.response_started = cycle.response_complete = True
-    cycle.chunked_encoding = False
-    cycle.keep_alive = keeps
-    if len(body) < _LARGE:
-        cycle.transport.write(head + body)
-    else:
-        cycle.transport.write(head)
-        cycle.transport.write(body)
-    cycle.message_event.set()
-    cycle.scope.pop("extensions")  # which leads back to `cycle`: the collector would have to find that out
-    if not keeps:
-        cycle.transport.close()
-    cycle.on_response()
-    return True
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+
+    def __init__(self, connection: HttpToolsProtocol, keep_alive: bool) -> None:
+        """All that uvicorn's own has, which it takes one by one: the above is the same for every request."""
+        self.scope = connection.scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.access_logger = connection.access_logger
+        self.access_log = connection.access_log
+        self.default_headers = connection.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = connection.on_response_complete
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.body = bytearray()
+        self.scope["extensions"] = {ANSWER: self.answer}  # type: ignore[dict-item]
+
+    def answer(self, status: int, body: bytes, headers: Iterable[Header]) -> bool:
+        """Answer the request; False, with nothing written, where that is for the ordinary way to do.
+
+        Which is: to a HEAD request, to a client that left or does not read, and when a header holds a line break or is about the
+        connection.
+        """
+        if self.response_started or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
+            return False
+        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        told = b"".join(lines)
+        if len(told.splitlines()) != len(lines) or b"connection:" in told:
+            return False
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        head = b"%bcontent-length: %d\r\n%b%b" % (STATUS_LINE[status], len(body), told, end)
+        self.waiting_for_100_continue = False
+        self.response_started = self.response_complete = True
+        self.chunked_encoding = False
+        if len(body) < _LARGE:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+        self.message_event.set()
+        del self.scope["extensions"]  # which leads back to the cycle: the collector would have to find that out
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True

@@ -6,9 +6,13 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from services.asgi import read_body, send_json
 from services.http_protocol import LONGEST_HEAD, HttpProtocol
@@ -299,3 +303,34 @@ async def test_proxy_is_believed_only_when_it_is_trusted(
     async with asyncio.timeout(30), listening_on(app) as port, httpx.AsyncClient() as asking:
         await asking.get(f"http://127.0.0.1:{port}/", headers={"x-forwarded-for": "10.9.8.7"})
     assert seen == [client]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /a%20b/%7Ec?d=%20e&f HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\n",
+        b"GET http://a:1/b?c#d HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /? HTTP/1.0\r\nX-Two: 1\r\nx-two: 2\r\nconnection: keep-alive\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
+    ],
+)
+async def test_request_is_what_uvicorn_would_make_of_it(head: bytes) -> None:
+    """All that its cycle knows of a request, and whether it keeps the connection."""
+    config = uvicorn.Config(echo, lifespan="off", log_config=None)
+    cycles = []
+    for kind in (HttpToolsProtocol, HttpProtocol):
+        connection = kind(config=config, server_state=ServerState(), app_state={"state": 1})
+        transport = Mock(spec=asyncio.Transport)
+        transport.get_extra_info.return_value = None
+        connection.connection_made(transport)
+        connection.data_received(head)
+        cycles.append(connection.cycle)
+        for task in connection.tasks:
+            task.cancel()
+        connection.connection_lost(None)
+    plain, ours = cycles
+    assert ours.scope.pop("extensions")
+    for name in vars(plain).keys() - {"flow", "transport", "message_event", "on_response"}:
+        assert getattr(ours, name) == getattr(plain, name), name
