@@ -76,21 +76,20 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     for name, value in scope["headers"]:
         if name == b"content-length" and _length(value) > limit:
             raise _too_large(limit)
-    message = await _next_part(receive)
+    message = _arrived(await receive())
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return _within(body, limit)
     whole = bytearray(body)  # a list of tiny parts would take many times their size
     while message.get("more_body"):
-        message = await _next_part(receive)
+        message = _arrived(await receive())
         whole += message.get("body", b"")
         if len(whole) > limit:
             raise _too_large(limit)
     return bytes(whole)
 
 
-async def _next_part(receive: Receive) -> Message:
-    message = await receive()
+def _arrived(message: Message) -> Message:
     if message["type"] == "http.disconnect":
         raise InvalidInput("The client left before its request was complete.")
     return message

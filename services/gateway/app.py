@@ -125,11 +125,13 @@ class GatewayApp:
         self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
-            await self._fallback(scope, receive, send)
-            return
-        route, template = self._find(path)
+        path = template = scope["path"]
+        route = self._table.get(path)
+        if route is None:
+            if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
+                await self._fallback(scope, receive, send)
+                return
+            route, template = self._find(path)
         line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
         began = self._telemetry.begin(line, scope["headers"])
         if self._control.closing:
@@ -154,14 +156,10 @@ class GatewayApp:
             await self._fail(exchange, InternalError("Something went wrong on our side."), route)
         finally:
             exchange.close()
-            if exchange.passage is not None:
-                exchange.passage.leave()
             self._telemetry.end(began, line)
 
     def _find(self, path: str) -> tuple[Route | None, str]:
-        route = self._table.get(path)
-        if route is not None:
-            return route, path
+        """The route of a path that names a model."""
         template: str | None = None
         if path.startswith(MODELS_PREFIX):
             template = model_template(path)

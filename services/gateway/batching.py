@@ -74,6 +74,7 @@ class Batcher(Generic[Payload, Result]):
         self._under_way: set[_Item[Payload, Result]] = set()
         self._flush_due = False
         self._sweep: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def queued_rows(self) -> int:
@@ -100,7 +101,10 @@ class Batcher(Generic[Payload, Result]):
             raise Overloaded(f"{self._queue.weight} rows already wait for this model. Try again shortly.")
         if seconds <= 0:
             raise DeadlineExceeded("The time that the caller gave ran out before the work began.")
-        loop = asyncio.get_running_loop()
+        if self._sweep is None:
+            self._loop = asyncio.get_running_loop()
+            self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._expire)
+        loop = self._loop  # to find it costs a system call
         now = loop.time()
         item: _Item[Payload, Result] = _Item(
             payload, rows, now + seconds, now, current_line(), current_span(), loop.create_future()
@@ -109,8 +113,6 @@ class Batcher(Generic[Payload, Result]):
         if not self._flush_due and len(self._running) < self._allowed:
             self._flush_due = True
             loop.call_soon(self._flush)
-        if self._sweep is None:
-            self._sweep = loop.call_later(_SWEEP_SECONDS, self._expire)
         return await item.future
 
     def abandon(self) -> None:

@@ -74,28 +74,32 @@ class Exchange:
         self._watch = asyncio.ensure_future(self._end_with_client(work))
 
     def close(self) -> None:
-        """The work is done: listen for the client no longer."""
+        """The work is done: listen for the client no longer, and let its passage end."""
         self._departures.discard(self)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self.passage is not None:
+            self.passage.leave()
 
     def header(self, name: bytes) -> str | None:
         """The first header called `name` (lower case)."""
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
 
-    async def json(self, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+    def json(self, status: int, body: bytes, headers: Iterable[Header] = ()) -> Coroutine[Any, Any, None]:
         """Send a whole answer of JSON bytes."""
-        await self.whole(status, body, b"application/json", headers)
+        return self.whole(status, body, b"application/json", headers)
 
-    async def whole(self, status: int, body: bytes, content_type: bytes, headers: Iterable[Header] = ()) -> None:
+    def whole(
+        self, status: int, body: bytes, content_type: bytes, headers: Iterable[Header] = ()
+    ) -> Coroutine[Any, Any, None]:
         """Send a whole answer."""
         self.started = self.answered = True
         self.line.status = status
         head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
         if self.passage is not None:
             head = (*head, *self.passage.headers())
-        await answer(self.scope, self._send, status, body, head)
+        return answer(self.scope, self._send, status, body, head)
 
     async def stream(
         self, status: int, pieces: AsyncGenerator[bytes, None], content_type: bytes, headers: Iterable[Header] = ()
@@ -159,14 +163,16 @@ class Departures:
         self._recent: dict[Exchange, asyncio.Task[Any]] = {}
         self._older: dict[Exchange, asyncio.Task[Any]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def add(self, exchange: Exchange) -> None:
         """The current task works on `exchange`, whose body has been read."""
-        work = asyncio.current_task()
+        if self._timer is None:
+            self._loop = asyncio.get_running_loop()
+            self._timer = self._loop.call_later(_LONG, self._look)
+        work = asyncio.current_task(self._loop)  # which would ask the system for the process' id to find the loop
         assert work is not None
         self._recent[exchange] = work
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LONG, self._look)
 
     def discard(self, exchange: Exchange) -> None:
         """The work is done."""
@@ -178,4 +184,4 @@ class Departures:
         for exchange, work in self._older.items():
             exchange.listen(work)
         self._older, self._recent = self._recent, {}
-        self._timer = asyncio.get_running_loop().call_later(_LONG, self._look) if self._older else None
+        self._timer = self._loop.call_later(_LONG, self._look) if self._older else None
