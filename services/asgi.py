@@ -25,6 +25,8 @@ TIMEOUT_HEADER = "x-request-timeout"
 
 ANSWER = "tandem.answer"
 """Name of the scope's extension that answers in one write, past every layer between; see `services.http_protocol`."""
+PIECE = "tandem.piece"
+"""Name of the one that sends one more piece of a body that has begun, without a task."""
 _NO_EXTENSIONS: Mapping[str, Any] = {}
 _JSON: Header = (b"content-type", b"application/json")
 _MOST_DIGITS = 18
@@ -67,7 +69,8 @@ class FrontMiddleware:
             service: HasFront = bentoml.get_current_service()
             self._front = service.front(self._bentoml_app)
         if not self._first:
-            scope.get("extensions", {}).pop(ANSWER, None)
+            for shortcut in (ANSWER, PIECE):
+                scope.get("extensions", {}).pop(shortcut, None)
         await self._front(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from services.asgi import ANSWER
+from services.asgi import ANSWER, PIECE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ class Cycle(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = connection.expect_100_continue
         self.body = bytearray()
-        self.scope["extensions"] = {ANSWER: self.answer}  # type: ignore[dict-item]
+        self.scope["extensions"] = {ANSWER: self.answer, PIECE: self.piece}  # type: ignore[dict-item]
 
     def answer(self, status: int, body: bytes, headers: Iterable[Header]) -> bool:
         """Answer the request; False, with nothing written, where that is for the ordinary way to do.
@@ -77,4 +77,11 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+        return True
+
+    def piece(self, body: bytes) -> bool:
+        """Send one more piece of a chunked body; False, with nothing written, to a client that left or does not read."""
+        if not self.chunked_encoding or self.response_complete or self.disconnected or self.flow.write_paused:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True

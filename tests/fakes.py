@@ -7,7 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,11 +20,11 @@ from services.errors import ModelNotFound, NotRunning
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    import aiohttp
-
     from models.spec import Probabilities, Rows
+    from services.gateway import streamed
     from services.gateway.backends import Row, RowProbabilities
     from services.gateway.backends import Rows as RowsPayload
+    from services.gateway.streamed import Taker
     from services.tensors import Tensor, Tensors
 
 LLM_NAME = "fake-llm"
@@ -224,18 +224,12 @@ class _Content:
         if self._answer.error is not None:
             raise self._answer.error
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        rest = b""
-        async for piece in self.iter_any():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield line + b"\n"
-        if rest:
-            yield rest
+    def offer_to(self, taker: Taker) -> None:
+        """Nobody takes anything past the reader."""
 
 
 class FakeResponse:
-    """As much of aiohttp's response as the gateway uses."""
+    """An answer whose head has come."""
 
     def __init__(self, answer: Answer) -> None:
         self.status = answer.status
@@ -272,14 +266,14 @@ class FakeLLM:
     @asynccontextmanager
     async def stream(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[streamed.Answer]:
         self.asked.append(Asked(method, path, body, headers))
         self.reached.set()
         if self.error is not None:
             raise self.error
         self.open += 1
         try:
-            yield cast("aiohttp.ClientResponse", FakeResponse(self.answer))
+            yield FakeResponse(self.answer)
         finally:
             self.open -= 1
             if not self.open:

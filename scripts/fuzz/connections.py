@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.gateway.hop import Connection, ConnectionLost
+from services.gateway.hop import Connection
+from services.gateway.streamed import ConnectionLost
 from services.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:

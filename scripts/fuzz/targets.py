@@ -31,6 +31,8 @@ from services.unpacking import FORMATS, unpacked
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from services.gateway.streamed import Taker
+
 _ADMISSION = AdmissionSettings()
 _UNPACKED = 2**16
 
@@ -102,7 +104,7 @@ def events(data: bytes) -> None:
     """Server-sent events: relayed byte for byte, and read line by line."""
     pieces = data.split(b"\xff")
     stream = b"".join(pieces)
-    heard = b"".join(_all_of(relayed(cast("Any", _Response(pieces)))))
+    heard = b"".join(_all_of(relayed(cast("Any", _Response(pieces)), lambda _: False)))
     if b'data: {"error"' not in stream:
         assert heard == stream
     for line in stream.splitlines(keepends=True):
@@ -148,7 +150,7 @@ def _frames(pieces: Any) -> list[Any]:
 
 
 class _Response:
-    """As much of aiohttp's response as `relayed` needs."""
+    """As much of an answer as `relayed` needs."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -158,6 +160,9 @@ class _Response:
         """The pieces."""
         for piece in self._pieces:
             yield piece
+
+    def offer_to(self, taker: Taker) -> None:
+        """Nobody takes anything past the reader."""
 
 
 def _all_of(stream: AsyncIterator[bytes]) -> Iterator[bytes]:

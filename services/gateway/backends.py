@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    import aiohttp
-
     from models.spec import ModelSpec
     from services.gateway.replicas import Replicas
+    from services.gateway.streamed import Answer
     from services.gateway.upstream import Upstream
     from services.telemetry.spans import Attributes
     from services.tensors import Tensor, Tensors
@@ -94,7 +93,7 @@ class LLMBackend(Protocol):
 
     def stream(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """One request, its answer still to be read; leaving the context early stops the generation."""
         ...
 
@@ -253,9 +252,7 @@ class RemoteLLM:
         self._idle_timeout = idle_timeout
 
     @asynccontextmanager
-    async def stream(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def stream(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[Answer]:
         async with self._upstream.stream(
             method, path, body=body, headers=headers, idle_timeout=self._idle_timeout
         ) as response:

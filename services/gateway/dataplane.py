@@ -28,13 +28,12 @@ from services.gateway.watching import watch_gates
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
-    import aiohttp
-
     from models.spec import ModelSpec
     from services.gateway.backends import ClassifierBackend, LLMBackend, Row
     from services.gateway.catalogue import StoredVersion
     from services.gateway.explaining import Explanation
     from services.gateway.health import Health, HealthMonitor
+    from services.gateway.streamed import Answer
     from services.settings.tree import Settings
     from services.telemetry.metrics import Metrics
     from services.tensors import Tensor, Tensors
@@ -176,9 +175,7 @@ class DataPlane:
                 yield piece
 
     @asynccontextmanager
-    async def generate(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def generate(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[Answer]:
         """One request to the language model's OpenAI app. Raises Unavailable when it is down or starting."""
         self._health.require("llm")
         async with self._llm.stream(method, path, body, headers) as response:

@@ -6,16 +6,17 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from services.asgi import answer, read_body
+from services.asgi import PIECE, answer, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 
     from services.asgi import Header, Receive, Scope, Send
     from services.gateway.control.passage import Passage
     from services.telemetry.access_log import AccessLine
 
 
+_NO_EXTENSIONS: Mapping[str, Any] = {}
 _LONG = 0.05
 """Seconds of work after which it is worth knowing whether the client still waits."""
 
@@ -116,6 +117,13 @@ class Exchange:
             await self._start(status, content_type, headers)
         self.answered = True
         await self._send({"type": "http.response.body", "body": b""})
+
+    def send_at_once(self, piece: bytes) -> bool:
+        """Send one more piece of a stream from where it came in, past the task that streams; False, with nothing sent, where that is
+        for `stream` to do.
+        """
+        at_once = self.scope.get("extensions", _NO_EXTENSIONS).get(PIECE)
+        return at_once is not None and self.started and at_once(piece)
 
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` for as long as the client waits for it. Call it once the body has been read.

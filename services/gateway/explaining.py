@@ -9,7 +9,7 @@ import msgspec
 
 from models.llm.prompts import EXPLAIN_DECODING, explain_messages
 from services.errors import ServingError, Unavailable
-from services.gateway.sse import text_of
+from services.gateway.sse import lines_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -71,7 +71,7 @@ class Explainer:
         async with self._llm.stream("POST", CHAT_PATH, body, _HEADERS) as response:
             if response.status != 200:  # noqa: PLR2004
                 _completion(response.status, await response.read())
-            async for line in response.content:
+            async for line in lines_of(response.content):
                 piece = text_of(line)
                 if piece:
                     yield piece

@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 client for whole calls to a dependency: the hop is on every prediction's path.
+"""A small HTTP/1.1 client for a dependency: the hop is on every prediction's path, and under every token of a stream.
 
-It does what the hop needs and nothing else: POST or GET, a body of known length, the whole answer, connections kept open.
-aiohttp costs about four times as much of the gateway's time a call (`docs/performance.md`); streams still go through
-it. Parsing is llhttp's, through httptools, as in uvicorn at the other end.
+It does what the hop needs and nothing else: POST or GET, a body of known length, the answer whole or as it comes, connections kept
+open. aiohttp costs about four times as much of the gateway's time a call (`docs/performance.md`). Parsing is llhttp's, through
+httptools, as in uvicorn at the other end.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ import asyncio
 import math
 import ssl
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from services.gateway.streamed import ConnectionLost, StreamedAnswer
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from services.gateway.address import Address
 
 _KEEP_ALIVE_SECONDS = 3.0
 """uvicorn closes a connection that was idle for five; ours are given up before that race can happen."""
-
-
-class ConnectionLost(ConnectionError):
-    """The connection ended before the answer was complete."""
-
-    def __init__(self, *, answer_begun: bool) -> None:
-        super().__init__("The connection was lost.")
-        self.answer_begun = answer_begun
 
 
 class NotConnected(ConnectionError):
@@ -46,23 +41,39 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._streamed: StreamedAnswer | None = None
         self._begun = False
         self._parts: list[bytes] = []
 
     async def request(self, data: bytes) -> tuple[int, bytes]:
         """Send `data`, one whole request, and wait for status and body. Raises ConnectionLost."""
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionLost(answer_begun=False)
+        transport = self._connected()
         self._begun = False
         self._parts = []
         self._parser = httptools.HttpResponseParser(self)
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(data)
+        transport.write(data)
         try:
             return await self._answer
         except BaseException:
             self.close()
             raise
+
+    async def stream(self, data: bytes, idle_timeout: float) -> StreamedAnswer:
+        """Send `data`, one whole request, and wait for the head of its answer. Raises ConnectionLost, or Silent when nothing comes
+        for `idle_timeout` seconds, here or from the answer.
+        """
+        transport = self._connected()
+        self._begun = False
+        answer = self._streamed = StreamedAnswer(transport, idle_timeout)
+        transport.write(data)
+        try:
+            await answer.begin()
+        except BaseException:
+            self.left()
+            self.close()
+            raise
+        return answer
 
     def close(self) -> None:
         """Drop the connection."""
@@ -70,16 +81,25 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def left(self) -> None:
+        """Nobody reads the streamed answer any more; what has not come whole is not waited for."""
+        answer, self._streamed = self._streamed, None
+        if answer is not None:
+            answer.end()
+            self.reusable = self.reusable and answer.keeps_alive
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._begun = True
-        if self._parser is None:
-            self.close()  # bytes that nobody asked for
-            return
         try:
-            self._parser.feed_data(data)
+            if self._parser is not None:
+                self._parser.feed_data(data)
+            elif self._streamed is not None:
+                self._streamed.feed(data)
+            else:
+                self.close()  # bytes that nobody asked for
         except httptools.HttpParserError:
             self._lost()
             self.close()
@@ -100,7 +120,14 @@ class Connection(asyncio.Protocol):
         self.reusable = self.reusable and self._parser.should_keep_alive()
         self._parser = None
 
+    def _connected(self) -> asyncio.Transport:
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionLost(answer_begun=False)
+        return self._transport
+
     def _lost(self) -> None:
+        if self._streamed is not None:
+            self._streamed.fail(ConnectionLost(answer_begun=self._begun))
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionLost(answer_begun=self._begun))
 
@@ -124,17 +151,34 @@ class ConnectionPool:
 
         Raises ConnectionLost; NotConnected when none can be opened, and so nothing was sent.
         """
-        lines = [f"{method} {path} HTTP/1.1", self._head, f"content-length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        data = "\r\n".join((*lines, "", "")).encode("latin-1") + body
+        data = self._request(method, path, headers, body)
         connection = (None if fresh else self._kept()) or await self._connect()
         answer = await connection.request(data)
-        if connection.reusable and not fresh:
-            connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self._keep(connection, keeps=not fresh)
         return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        idle_timeout: float,
+        fresh: bool = False,
+    ) -> AsyncIterator[StreamedAnswer]:
+        """As `call`, the body still to be read; leaving before its end closes the connection. Raises Silent when nothing comes for
+        `idle_timeout` seconds.
+        """
+        data = self._request(method, path, headers, body)
+        connection = (None if fresh else self._kept()) or await self._connect()
+        answer = await connection.stream(data, idle_timeout)
+        try:
+            yield answer
+        finally:
+            connection.left()
+            self._keep(connection, keeps=not fresh)
 
     def forget_dead(self) -> bool:
         """Drop the idle connections that the other end has closed; whether there were any."""
@@ -147,6 +191,18 @@ class ConnectionPool:
         """Drop every idle connection."""
         while self._idle:
             self._idle.pop().close()
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        lines = [f"{method} {path} HTTP/1.1", self._head, f"content-length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+
+    def _keep(self, connection: Connection, *, keeps: bool) -> None:
+        if keeps and connection.reusable:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _kept(self) -> Connection | None:
         now = asyncio.get_running_loop().time()

@@ -20,8 +20,7 @@ from services.gateway.upstream import NotReached, Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
-    import aiohttp
-
+    from services.gateway.streamed import Answer
 
 logger = logging.getLogger("tandem.gateway")
 
@@ -155,7 +154,7 @@ class Replicas:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         idle_timeout: float,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Answer]:
         """See `Upstream.stream`."""
         for replica in self._in_turn():
             async with AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
 """One dependency over HTTP: a pool of connections, what may go wrong with them, and what the caller hears of it.
 
 BentoML's own client is not used, for its streams lose chunk boundaries, cannot be cancelled and are cut by a total
-timeout. Two weak places of the stack are built around here. uvicorn closes a connection that was idle for five
+timeout; nor is aiohttp, which costs more of the gateway's time than all the rest of it. Two weak places of the stack are built around here. uvicorn closes a connection that was idle for five
 seconds, which races with a request just sent on it: connections are given up sooner than that, and a request
 whose connection was lost before the first byte of an answer is sent once more, on a new connection. And the socket
 of a killed worker still accepts connections, for BentoML's arbiter holds it, and nobody answers them: each probe goes over
@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
-from services.gateway.hop import ConnectionLost, ConnectionPool, NotConnected
+from services.gateway.hop import ConnectionPool, NotConnected
+from services.gateway.streamed import ConnectionLost, Silent
 from services.runtime import STATUS_PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.gateway.address import Address
+    from services.gateway.streamed import StreamedAnswer
 
-_KEEP_ALIVE_SECONDS = 3.0
+    Request = tuple[str, str, Mapping[str, str], bytes]
+
 _UNAUTHORIZED = 401
-_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 
 
 class NotReached(NotRunning):
@@ -51,15 +51,12 @@ class Upstream:
         self._probed = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
         self._waiting: set[asyncio.Timeout] = set()
         self._gone = False
-        self._streams: set[aiohttp.ClientResponse] = set()
-        self._pooled: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._streams: set[StreamedAnswer] = set()
+        self._closed = True
 
     async def open(self) -> None:
-        """Create the pools; call it once, on the loop that will use them."""
-        self._fresh = self._session(keep_alive=False)
-        if self._address.socket_path is not None:
-            self._pooled = self._session(keep_alive=True)
+        """Take requests, until `close`."""
+        self._closed = False
 
     def each(self) -> Sequence[Upstream]:
         """Every replica of the dependency: this is one."""
@@ -71,17 +68,15 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection."""
+        self._closed = True
         self._pool.close()
         self._probed.close()
-        for session in (self._pooled, self._fresh):
-            if session is not None:
-                await session.close()
+        for answer in self._streams:
+            answer.fail(ConnectionLost(answer_begun=True))
 
     async def abandon(self) -> None:
         """Break off what is under way, which ends as if the dependency had died."""
         self._give_up_waiting()
-        for response in self._streams:
-            response.content.set_exception(aiohttp.ClientConnectionError())
         await self.close()
 
     async def probe(self) -> bytes:
@@ -145,31 +140,32 @@ class Upstream:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         idle_timeout: float,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[StreamedAnswer]:
         """One request, its answer still to be read. Leaving the context early closes the connection, which is how
         the dependency learns that nobody waits.
 
         Raises NotReached when no connection is made, Unavailable when it is not there or breaks off, DeadlineExceeded when nothing comes for longer than
-        `idle_timeout` seconds. The body's reader sees aiohttp's own errors; those it lets pass become one of the two.
+        `idle_timeout` seconds. The body's reader sees ConnectionLost and Silent; those it lets pass become one of the two.
         """
-        response: aiohttp.ClientResponse | None = None
+        answer: StreamedAnswer | None = None
+        request = (method, path, headers or {}, body)
         try:
-            async with self._heard_of_death(None):
-                response = await self._send(method, path, body, headers, idle_timeout)
-            self._check_let_in(response.status)
-            self._streams.add(response)
-            yield response
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            async with AsyncExitStack() as stack:
+                async with self._heard_of_death(None):
+                    answer = await self._begin(stack, request, idle_timeout)
+                self._check_let_in(answer.status)
+                self._streams.add(answer)
+                yield answer
+        except NotConnected:
             raise NotReached(f"The {self.name} is not running.") from None
-        except aiohttp.ServerTimeoutError:
+        except Silent:
             raise DeadlineExceeded(f"The {self.name} sent nothing for {idle_timeout:g} s.") from None
-        except aiohttp.ClientError:
-            problem = "is not running" if response is None else "broke off while it answered"
+        except ConnectionLost as lost:
+            problem = "broke off while it answered" if lost.answer_begun else "is not running"
             raise Unavailable(f"The {self.name} {problem}.") from None
         finally:
-            if response is not None:
-                self._streams.discard(response)
-                response.close() if not response.content.at_eof() else response.release()
+            if answer is not None:
+                self._streams.discard(answer)
 
     @asynccontextmanager
     async def _heard_of_death(self, seconds: float | None) -> AsyncIterator[None]:
@@ -195,40 +191,14 @@ class Upstream:
         if status == _UNAUTHORIZED:
             raise Unavailable(f"The {self.name} refuses the gateway's token (TANDEM_HOP__TOKEN).")
 
-    async def _send(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None, idle_timeout: float
-    ) -> aiohttp.ClientResponse:
-        assert self._fresh is not None
-        to = self._address
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout, sock_read=idle_timeout)
-        options: dict[str, Any] = {"data": body, "headers": headers, "timeout": timeout, "allow_redirects": False}
-        if to.secure:
-            options["server_hostname"] = to.name
-        if self._pooled is not None:
+    async def _begin(self, stack: AsyncExitStack, request: Request, idle_timeout: float) -> StreamedAnswer:
+        if self._closed:
+            raise Unavailable("The server is stopping.")
+        if self._address.socket_path is not None:
             try:
-                return await _open(self._pooled).request(method, to.base + path, **options)
-            except _LOST:
+                return await stack.enter_async_context(self._pool.stream(*request, idle_timeout=idle_timeout))
+            except ConnectionLost as lost:
+                if lost.answer_begun:
+                    raise
                 await self.probe()
-        return await _open(self._fresh).request(method, to.base + path, **options)
-
-    def _session(self, *, keep_alive: bool) -> aiohttp.ClientSession:
-        options: dict[str, Any] = {"limit": 0}
-        if keep_alive:
-            options["keepalive_timeout"] = _KEEP_ALIVE_SECONDS
-        else:
-            options["force_close"] = True
-        path = self._address.socket_path
-        connector = aiohttp.UnixConnector(path, **options) if path else aiohttp.TCPConnector(**options)
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=self._address.headers,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=2**18,
-        )
-
-
-def _open(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    if session.closed:
-        raise Unavailable("The server is stopping.")
-    return session
+        return await stack.enter_async_context(self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from tests.fakes import LLM_NAME, chat_events, probabilities_of
+from tests.gateway import listening
 from tests.wired import CLASSIFY, EXPLAIN, LLM_READY, ROW, Wired, answer_as_llm, classifier_at, llm_at
 
 if TYPE_CHECKING:
@@ -186,3 +189,61 @@ async def test_whole_answer_that_stops_half_way_is_an_error(tmp_path: Path, hang
         assert explained["explanation"] is None
         assert explained["reason"]
         assert (await client.post("/explain_stream", json=EXPLAIN)).status_code == status
+
+
+STREAM = json.dumps(CHAT | {"stream": True}).encode()
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(STREAM), STREAM)
+
+
+async def test_stream_passes_whole_from_connection_to_connection(tmp_path: Path) -> None:
+    """Also past a client that is slow, cut anywhere, and less the usage that it did not ask for."""
+    said = chat_events(*(f"word {index} " for index in range(300)))
+    usage = b'data: {"choices": [], "usage": {"total_tokens": 310}}\n\n'
+    whole = b"".join((*said[:-1], usage, said[-1]))
+
+    async def answer(request: Request) -> None:
+        await request.begin("content-type: text/event-stream\r\n")
+        at = 0
+        for size in itertools.cycle((7, 40, 333, len(said[0]), 3000)):
+            await request.chunk(whole[at : at + size])
+            at += size
+            if at >= len(whole):
+                break
+            await asyncio.sleep(0)
+        await request.chunk(b"")
+
+    wired = Wired(tmp_path)
+    async with llm_at(wired.paths["llm"]) as llm, wired.client(), listening(wired.bundle.app, tmp_path / "gateway"):
+        llm.on_request = answer
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "gateway"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://tandem", timeout=10) as client:
+            for _ in range(3):
+                assert (await client.post("/v1/chat/completions", content=STREAM)).content == b"".join(said)
+
+
+async def test_client_that_does_not_read_stops_the_stream_that_is_made_for_it(tmp_path: Path) -> None:
+    event = chat_events("x" * 2**16)[0]
+    most, sent = 300, 0
+
+    async def answer(request: Request) -> None:
+        nonlocal sent
+        await request.begin("content-type: text/event-stream\r\n")
+        for sent in range(1, most + 1):  # noqa: B007 - counts
+            await request.chunk(event)
+        await request.chunk(b"")
+
+    wired = Wired(tmp_path, patience=5)
+    async with llm_at(wired.paths["llm"]) as llm, wired.client(), listening(wired.bundle.app, tmp_path / "gateway"):
+        llm.on_request = answer
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "gateway"), limit=2**12)
+        writer.write(ASK)
+        before = -1
+        while before != sent or not sent:
+            before = sent
+            await asyncio.sleep(0.3)
+        assert sent < most / 2
+        received = bytearray()
+        while not received.endswith(b"0\r\n\r\n"):
+            received += await asyncio.wait_for(reader.read(2**20), 10)
+        assert received.count(b'data: {"choices"') == most
+        writer.close()

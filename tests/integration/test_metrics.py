@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.errors import Unavailable
+from services.gateway.streamed import ConnectionLost
 from services.gateway.tandem_v1 import inference_pb2 as pb
 from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
 from services.settings.control import AdmissionSettings
@@ -153,7 +153,10 @@ async def test_response_stream_begins_with_its_first_word_and_not_with_its_annou
     [
         (Answer([b'{"error": {"message": "no"}}'], status=400), "400"),
         (Answer([b"{"], error=Unavailable("It broke off.")), "unavailable"),
-        (Answer(chat_events("It")[:1], content_type=EVENT_STREAM, error=aiohttp.ClientPayloadError()), "unavailable"),
+        (
+            Answer(chat_events("It")[:1], content_type=EVENT_STREAM, error=ConnectionLost(answer_begun=True)),
+            "unavailable",
+        ),
     ],
 )
 async def test_generation_that_fails_says_why(answer: Answer, error: str) -> None:

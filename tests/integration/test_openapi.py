@@ -24,9 +24,8 @@ from tests.stage import FLOWERS, Stage, tensor_spec
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    import aiohttp
-
     from services.asgi import ASGIApp, Receive, Scope, Send
+    from services.gateway import streamed
 
 DOUBLER = tensor_spec("doubler", ("x", "FP32", (-1, 2)))
 MAX_ROWS = 10
@@ -78,7 +77,7 @@ class AnsweringLLM(FakeLLM):
     @asynccontextmanager
     async def stream(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[streamed.Answer]:
         self.answer = Answer([json.dumps(LLM_ANSWERS[path]).encode()])
         async with super().stream(method, path, body, headers) as response:
             yield response

@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-import aiohttp
 import httpx
 import pytest
 
 from services.errors import Unavailable
+from services.gateway.streamed import ConnectionLost, Silent
 from tests.asgi import Client
 from tests.fakes import LLM_NAME, Answer, chat_events
 from tests.gateway import Bundle, listening
@@ -67,10 +67,9 @@ async def test_first_piece_does_not_wait_for_the_second() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (aiohttp.ClientPayloadError("secret"), "unavailable"),
-        (aiohttp.ServerDisconnectedError("secret"), "unavailable"),
+        (ConnectionLost(answer_begun=True), "unavailable"),
         (ConnectionResetError("secret"), "unavailable"),
-        (aiohttp.SocketTimeoutError("secret"), "deadline_exceeded"),
+        (Silent("secret"), "deadline_exceeded"),
     ],
 )
 async def test_stream_that_breaks_half_way_ends_with_an_error_event(error: Exception, code: str) -> None:
@@ -122,7 +121,7 @@ async def test_failure_that_vllm_reports_half_way_is_told_in_our_words(failed: b
 
 async def test_stream_that_breaks_between_events_gains_nothing_but_the_error() -> None:
     bundle = Bundle()
-    bundle.llm.answer = events(b"data: 1\n\n", error=aiohttp.ClientPayloadError())
+    bundle.llm.answer = events(b"data: 1\n\n", error=ConnectionLost(answer_begun=True))
     client = Client(BODY)
     await ask(bundle, client)
     assert client.pieces[0] == b"data: 1\n\n"
@@ -131,7 +130,7 @@ async def test_stream_that_breaks_between_events_gains_nothing_but_the_error() -
 
 async def test_stream_that_breaks_before_its_first_event_still_says_so() -> None:
     bundle = Bundle()
-    bundle.llm.answer = events(error=aiohttp.ClientPayloadError())
+    bundle.llm.answer = events(error=ConnectionLost(answer_begun=True))
     client = Client(BODY)
     await ask(bundle, client)
     assert client.complete

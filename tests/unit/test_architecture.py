@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("services.classifier.engine_shelf", "services.guard"),
     ("services.classifier", "services.llm"),
+    ("services.gateway.streamed",),
     (
         "services.gateway.control.work",
         "services.gateway.control.fairness",

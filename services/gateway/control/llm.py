@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,10 +20,9 @@ from services.telemetry.spans import current_span
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    import aiohttp
-
     from services.gateway.backends import LLMBackend
     from services.gateway.control.work import Work
+    from services.gateway.streamed import Answer, Content, Taker
     from services.settings.control import AdmissionSettings
     from services.telemetry.metrics import Metrics
 
@@ -72,9 +71,7 @@ class GuardedLLM:
         )
 
     @asynccontextmanager
-    async def stream(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def stream(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[Answer]:
         ask = await self._let_in(method, path, body)
         work = current()
         asks_for_usage = ask.streams and not ask.reports_usage and path in _ASKS_FOR_USAGE
@@ -88,12 +85,12 @@ class GuardedLLM:
                 await stack.enter_async_context(self.gate.enter(ask.tokens))
             async with before(work.deadline):
                 response = await stack.enter_async_context(self._llm.stream(method, path, body, headers))
-            passed: Any = response
+            passed: Answer = response
             if meter is not None:
                 passed = MeteredResponse(response, meter, hide=asks_for_usage)
             if work.deadline is not None:
                 passed = _TimedResponse(passed, work.deadline)
-            yield cast("aiohttp.ClientResponse", passed)
+            yield passed
 
     async def call(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -159,9 +156,9 @@ async def before(deadline: float | None) -> AsyncIterator[None]:
 
 
 class _TimedResponse:
-    """As much of aiohttp's response as protocol adapters use, up to a deadline."""
+    """An answer up to a deadline."""
 
-    def __init__(self, response: Any, deadline: float) -> None:
+    def __init__(self, response: Answer, deadline: float) -> None:
         self._response = response
         self._deadline = deadline
         self.status = response.status
@@ -171,14 +168,13 @@ class _TimedResponse:
     async def read(self) -> bytes:
         """The whole body."""
         async with before(self._deadline):
-            body: bytes = await self._response.read()
-        return body
+            return await self._response.read()
 
 
 class _TimedContent:
-    """A body in pieces or lines. Raises DeadlineExceeded in the reader's place, so that it can still end its stream well."""
+    """A body in pieces. Raises DeadlineExceeded in the reader's place, so that it can still end its stream well."""
 
-    def __init__(self, content: Any, deadline: float) -> None:
+    def __init__(self, content: Content, deadline: float) -> None:
         self._content = content
         self._deadline = deadline
 
@@ -186,8 +182,9 @@ class _TimedContent:
         """The pieces that come."""
         return self._until(aiter(self._content.iter_any()))
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._until(aiter(self._content))
+    def offer_to(self, taker: Taker) -> None:
+        """See `Content`."""
+        self._content.offer_to(taker)
 
     async def _until(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.errors import ServingError, Unavailable
 from services.gateway.control.tokens import read_usage
@@ -16,10 +16,9 @@ from services.gateway.control.tokens import read_usage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import aiohttp
-
     from services.gateway.control.llm_span import LLMSpan
     from services.gateway.control.work import Work
+    from services.gateway.streamed import Answer, Content, Taker
     from services.telemetry.generation import Generation
 
 _END = b"\n\n"
@@ -69,17 +68,16 @@ class Meter:
         if not isinstance(error, (GeneratorExit, asyncio.CancelledError)):
             self._generation.error = error.kind if isinstance(error, ServingError) else Unavailable.kind
 
-    def words(self, piece: bytes) -> bool:
-        """Whether `piece` is nothing but whole events that carry parts of an answer; if so, it is noted. What most pieces
-        are, and so in a glance.
-        """
-        if self._span is not None or _SAYS_USAGE in piece or not (piece.startswith(_WORD) and piece.endswith(_END)):
-            return False
+    def is_words(self, piece: bytes) -> bool:
+        """Whether `piece` is nothing but whole events that carry parts of an answer: what most are, and so told in a glance."""
+        return piece.endswith(_END) and piece.startswith(_WORD) and _SAYS_USAGE not in piece and self._span is None
+
+    def words(self, piece: bytes) -> None:
+        """Note such a piece."""
         self._generation.piece()
         if not self._told:
             self._tokens += piece.count(_END)
             self._work.used(self._tokens)
-        return True
 
     def piece(self, events: list[bytes]) -> None:
         """Note that these events of a stream have arrived together."""
@@ -114,16 +112,16 @@ def _says_something(event: bytes) -> bool:
 
 
 class MeteredResponse:
-    """As much of aiohttp's response as protocol adapters use."""
+    """An answer that is counted while it is read."""
 
-    def __init__(self, response: aiohttp.ClientResponse, meter: Meter, *, hide: bool) -> None:
+    def __init__(self, response: Answer, meter: Meter, *, hide: bool) -> None:
         """`hide` says that the client did not ask for the usage."""
         self._response = response
         self._meter = meter
         self.status = response.status
         self.headers = response.headers
         streams = response.headers.get("content-type", "").startswith(_EVENT_STREAM)
-        self.content: Any = MeteredContent(response.content, meter, hide=hide) if streams else self
+        self.content: Content = MeteredContent(response.content, meter, hide=hide) if streams else self
         if response.status != _OK:
             meter.answered(response.status, b"")
 
@@ -137,45 +135,53 @@ class MeteredResponse:
         """The body of an answer that is no stream."""
         yield await self.read()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for line in (await self.read()).splitlines(keepends=True):
-            yield line
+    def offer_to(self, taker: Taker) -> None:
+        """Nothing comes in pieces."""
 
 
 class MeteredContent:
     """The events of a stream, whole, as soon as they are."""
 
-    def __init__(self, content: Any, meter: Meter, *, hide: bool) -> None:
+    def __init__(self, content: Content, meter: Meter, *, hide: bool) -> None:
         self._content = content
         self._meter = meter
         self._hide = hide
+        self._rest = b""
+        """What has come of an event that is not whole."""
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Whole events; at the end, also what is left of one that was cut."""
-        rest = b""
         try:
             async for piece in self._content.iter_any():
-                if not rest and self._meter.words(piece):
+                if not self._rest and self._meter.is_words(piece):
+                    self._meter.words(piece)
                     yield piece
                     continue
-                *events, rest = (rest + piece).split(_END)
+                *events, self._rest = (self._rest + piece).split(_END)
                 self._meter.piece(events)
                 passing = [event for event in events if self._passes(event)]
                 if passing:
                     yield _END.join(passing) + _END
         except Exception as error:
             self._meter.failed(error)
-            if rest:
-                yield rest
+            if self._rest:
+                yield self._rest
             raise
         self._meter.ended(_OK)
-        if rest:
-            yield rest
+        if self._rest:
+            yield self._rest
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self.iter_any():
-            for line in piece.splitlines(keepends=True):
-                yield line
+    def offer_to(self, taker: Taker) -> None:
+        """See `Content`; offers no more than words."""
+        meter = self._meter
+
+        def take(piece: bytes) -> bool:
+            if self._rest or not meter.is_words(piece) or not taker(piece):
+                return False
+            meter.words(piece)
+            return True
+
+        self._content.offer_to(take)
 
     def _passes(self, event: bytes) -> bool:
         """Count `event`; whether the client gets it."""

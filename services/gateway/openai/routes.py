@@ -93,7 +93,9 @@ class OpenAIRoutes:
         headers = {"content-type": "application/json", "x-request-id": exchange.line.request_id}
         async with self._dataplane.generate("POST", path, body, headers) as response:
             if response.headers.get("content-type", "").startswith(_EVENT_STREAM):
-                await exchange.stream(_OK, relayed(response), _EVENT_STREAM.encode(), _NOT_CACHED)
+                await exchange.stream(
+                    _OK, relayed(response, exchange.send_at_once), _EVENT_STREAM.encode(), _NOT_CACHED
+                )
                 return
             answer = await response.read()
         if response.status == _UNAVAILABLE:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import aiohttp
 import msgspec
 
 from services.errors import DeadlineExceeded, Unavailable
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from services.errors import ServingError
+    from services.gateway.streamed import Answer, Taker
 
 _END = b"\n\n"
 """Ends an event."""
@@ -23,13 +23,14 @@ _FAILURE = b'data: {"error"'
 _EVENT = b"data: "
 
 
-async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    """The bytes of `response` in the pieces they arrive in.
+async def relayed(response: Answer, taker: Taker) -> AsyncGenerator[bytes, None]:
+    """The bytes of `response` in the pieces they arrive in, less those that `taker` takes at once, which are in order with the rest.
 
     When the language model fails half way the stream ends with an error event, for the status is out already: in our
     words, for vLLM's are about its own log.
     """
     last = _END
+    response.content.offer_to(lambda piece: _FAILURE not in piece and taker(piece))
     try:
         async for piece in response.content.iter_any():
             if _FAILURE in piece:
@@ -39,9 +40,9 @@ async def relayed(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, Non
             last = piece
     except DeadlineExceeded as error:
         yield _error_event(last, error)
-    except aiohttp.ServerTimeoutError:
+    except TimeoutError:
         yield _error_event(last, DeadlineExceeded("The language model went silent."))
-    except (aiohttp.ClientError, OSError):
+    except OSError:
         yield _error_event(last, Unavailable("The language model broke off."))
 
 

@@ -6,12 +6,12 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 
 from services.errors import DeadlineExceeded, InvalidInput, ModelNotFound, ServingError, Unavailable, error_for
 from services.gateway.explaining import CHAT_PATH
 from services.gateway.openai.errors import normalised
+from services.gateway.sse import lines_of
 from services.gateway.tandem_v1 import inference_pb2 as pb
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class LLMService:
             async with self._dataplane.generate("POST", CHAT_PATH, body, _headers(call)) as response:
                 if response.status != _OK:
                     raise _refusal(response.status, await response.read())
-                async for line in response.content:
+                async for line in lines_of(response.content):
                     if not line.startswith(_EVENT) or line[len(_EVENT) :].startswith(_DONE):
                         continue
                     event = _completion(line[len(_EVENT) :])
@@ -148,7 +148,7 @@ def _read_errors() -> Iterator[None]:
     """What breaks while an answer is read, in the words of the error table."""
     try:
         yield
-    except aiohttp.ServerTimeoutError:
+    except TimeoutError:
         raise DeadlineExceeded("The language model went silent.") from None
-    except (aiohttp.ClientError, OSError):
+    except OSError:
         raise Unavailable("The language model broke off.") from None

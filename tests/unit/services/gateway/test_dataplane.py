@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-import aiohttp
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
@@ -21,6 +20,7 @@ from services.errors import (
 from services.gateway.dataplane import DataPlane
 from services.gateway.explaining import CHAT_PATH
 from services.gateway.health import HealthMonitor
+from services.gateway.streamed import ConnectionLost
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.tree import Settings
 from tests.fakes import (
@@ -298,8 +298,8 @@ async def test_generation_is_handed_on_as_it_is() -> None:
         assert response.status == 200
     (asked,) = stage.llm.asked
     assert (asked.method, asked.path, asked.body, asked.headers) == ("POST", CHAT_PATH, b"{}", {"x-one": "1"})
-    stage.llm.error = aiohttp.ClientError()
-    with pytest.raises(aiohttp.ClientError):
+    stage.llm.error = ConnectionLost(answer_begun=True)
+    with pytest.raises(ConnectionLost):
         async with stage.dataplane.generate("POST", CHAT_PATH, b"{}", {}):
             pass
 

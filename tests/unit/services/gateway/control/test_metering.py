@@ -16,6 +16,8 @@ from tests.metrics import make_metrics
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from services.gateway.streamed import Taker
+
 USAGE = b'data: {"choices": [], "usage": {"total_tokens": 31}}\n\n'
 
 
@@ -37,6 +39,9 @@ class Pieces:
     async def iter_any(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             yield piece
+
+    def offer_to(self, taker: Taker) -> None:
+        self.taker = taker
 
 
 async def metered(*pieces: bytes, hide: bool = True) -> tuple[bytes, list[int]]:
@@ -72,3 +77,32 @@ async def test_usage_beside_an_answer_is_never_hidden() -> None:
 @pytest.mark.parametrize("pieces", [(), (b"",)])
 async def test_empty_stream(pieces: tuple[bytes, ...]) -> None:
     assert await metered(*pieces) == (b"", [])
+
+
+async def test_words_are_offered_past_the_reader_and_counted_once_they_are_taken() -> None:
+    opening, word, _ = chat_events("It", " is")
+    work = Counting()
+    pieces = Pieces(opening, word[:9])
+    content = MeteredContent(pieces, Meter(work, make_metrics().generation("chat", "m"), 10), hide=True)
+    taken: list[bytes] = []
+    takes = True
+
+    def taker(piece: bytes) -> bool:
+        if takes:
+            taken.append(piece)
+        return takes
+
+    content.offer_to(taker)
+    assert pieces.taker(word)
+    assert not pieces.taker(USAGE)
+    assert not pieces.taker(word[:9])
+    assert not pieces.taker(b"data: [DONE]\n\n")
+    takes = False
+    assert not pieces.taker(word)
+    assert (taken, work.told) == ([word], [11])
+    takes = True
+    reading = content.iter_any()
+    assert await anext(reading) == opening
+    assert await anext(reading) == word[:9]
+    assert not pieces.taker(word)  # it would come between the halves of an event
+    assert work.told == [11, 12]
