@@ -220,7 +220,7 @@ class DataPlane:
             await asyncio.sleep(SETTLE_SECONDS)
 
     async def _permitted(self, spec: ModelSpec) -> float:
-        """Count a use of the model; returns the seconds that it may take. Raises PermissionDenied, LimitExceeded or
+        """Count a prediction; returns the seconds that it may take. Raises PermissionDenied, LimitExceeded or
         DeadlineExceeded.
         """
         work = current()
@@ -249,8 +249,10 @@ class DataPlane:
 
     async def _attribute(self, spec: ModelSpec, row: Row) -> Attributed:
         self._health.require("classifier")
-        await self._permitted(spec)
-        async with before(current().deadline), self._attributions.enter():
+        work = current()
+        await work.use(spec.name)
+        seconds_left(self._timeout)
+        async with before(work.deadline), self._attributions.enter():
             probabilities, attributions = await self._classifier.attribute(spec, row)
         named = {label: round(value, 6) for label, value in zip(spec.labels, probabilities, strict=True)}
         return Attributed(spec, named, attributions, rank(spec, row, attributions))

@@ -68,6 +68,7 @@ class AccessLog:
             self._samples and line.status < _FAILED and line.seconds < self._slow and random.random() >= self._share  # noqa: S311 - a sample, no secret
         ):
             return
+        line.seconds = int(line.seconds * 1e6 + 0.5) / 1e6  # as `round` to microseconds, in a fourth of its time
         if line.queue_seconds:
-            line.queue_seconds = round(line.queue_seconds, 6)
+            line.queue_seconds = int(line.queue_seconds * 1e6 + 0.5) / 1e6
         self.writer.add(_encode(line))

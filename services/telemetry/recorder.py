@@ -57,7 +57,7 @@ class Telemetry:
         if self._tracing is not None:
             self._tracing.end(line)
         if self._log is not None:
-            line.seconds = round(seconds, 6)
+            line.seconds = seconds
             self._log.add(line)
 
     def flush(self) -> None:

@@ -35,6 +35,13 @@ class Caller(NamedTuple):
 
 def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
     """The caller's span; None when it names none, more than one, or one that cannot be read."""
+    for name, _ in headers:
+        if name == b"traceparent":
+            return _read(headers)
+    return None
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
     parent: bytes | None = None
     state = b""
     for name, value in headers:
@@ -42,9 +49,7 @@ def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
             parent = value if parent is None else b""
         elif name == b"tracestate":
             state = state + b"," + value if state else value
-    if parent is None:
-        return None
-    found = _FORMAT.fullmatch(parent)
+    found = _FORMAT.fullmatch(parent or b"")
     if found is None or (found[1] == b"00" and found[5]):
         return None
     state = state if len(state) <= _LONGEST_STATE else b""

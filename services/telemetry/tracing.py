@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
-from services.telemetry.spans import TraceSpan, make_current
+from services.telemetry.spans import TraceSpan, current_span, make_current
 from services.telemetry.trace_context import caller_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Tracing:
         if caller is not None:
             line.trace_id = caller.trace_id
         if not self._samples(caller):
-            make_current(None)
+            if current_span() is not None:
+                make_current(None)
             return
         grpc = line.method == "GRPC"
         name = line.route[1:] if grpc else f"{line.method} {line.route}"
@@ -55,7 +56,7 @@ class Tracing:
 
     def end(self, line: AccessLine) -> None:
         """The request of `line` has been answered."""
-        span = self._open.pop(id(line), None)
+        span = self._open.pop(id(line), None) if self._open else None
         if span is None:
             return
         make_current(None)

@@ -61,14 +61,19 @@ class Identity:
         """Let go of the store."""
         await self._store.close()
 
-    def holder_of(self, secret: bytes | None) -> Holder:
-        """Whose key `secret` is. Raises Unauthenticated, or Unavailable while no key could be read yet."""
+    def holder_of(self, secret: bytes | None, route: str, need: Sequence[Scope]) -> Holder:
+        """Whose key `secret` is, which `route` is open to: it needs the scopes `need`. Raises Unauthenticated,
+        PermissionDenied, or Unavailable while no key could be read yet.
+        """
         if secret is not None:
             digest = digest_of(secret[:_LONGEST])
             holder = self._keys.get(digest[:_INDEX])
             if holder is not None and compare_digest(digest, holder.digest):
                 if holder.expires is not None and holder.expires <= self._clock():
                     raise Unauthenticated("This API key has expired.")
+                if route not in holder.routes:
+                    holder.check_scopes(need)
+                    holder.routes.add(route)
                 return holder
         if not self._known and not self._keys:
             raise Unavailable("The keys cannot be read.", retry_after=5)

@@ -11,6 +11,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from services.asgi import Header
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -25,12 +27,18 @@ class Bucket:
     tokens: int
     """A minute."""
     concurrent: int
+    told: tuple[Header, Header]
+    """What callers hear of the two limits a minute."""
 
     @classmethod
     def of(cls, kind: str, name: str, requests: int | None, tokens: int | None, concurrent: int | None) -> Bucket:
         """A bucket of its `kind` and `name`, which together are unique; None stands for no limit."""
         digest = hashlib.blake2b(f"{kind}\0{name}".encode(), digest_size=8).digest()
-        return cls(kind, digest, requests or 0, tokens or 0, concurrent or 0)
+        told = (
+            (b"x-ratelimit-limit-requests", b"%d" % (requests or 0)),
+            (b"x-ratelimit-limit-tokens", b"%d" % (tokens or 0)),
+        )
+        return cls(kind, digest, requests or 0, tokens or 0, concurrent or 0, told)
 
 
 class Charge(NamedTuple):

@@ -1,7 +1,6 @@
 """The file through which the gateway workers of one machine share a ledger.
 
-A bucket's record lies in a slot of fixed size, found by the bucket's digest. The concurrency of each worker is kept apart, so
-that what a killed worker held can be given back: a living worker holds the lock on its own place, a dead one does not.
+A living worker holds the lock on its own place, a dead one does not: what it held is given back.
 
 Measured (`docs/security.md`): a lock and its release cost under two microseconds, SQLite a hundred times that. The kernel releases
 the lock of a process that dies; one that is stopped while it holds it makes the ledger count as down.
@@ -13,31 +12,22 @@ import fcntl
 import mmap
 import os
 import stat
-import struct
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.ledger_memory import NEW, PROBES, MemoryLedger, is_stale
+from services.gateway.control.ledger_memory import MemoryLedger
+from services.gateway.control.ledger_slots import PLACES, SLOT, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from services.gateway.control.ledger import Charge, Reserved
-    from services.gateway.control.ledger_memory import Record
     from services.gateway.control.rates import Algorithm
 
-PLACES = 32
-"""Workers that may share a ledger."""
-_RECORD = struct.Struct("<8s7dq")
-_HELD = struct.Struct("<h")
-_MOST_HELD = 2**15 - 1
-_HELD_AT = _RECORD.size
-SLOT = _RECORD.size + PLACES * _HELD.size
-_NOBODY = b"\0" * 8
 _LOCK_SECONDS = 0.05
 
 
@@ -91,10 +81,9 @@ class FileLedger(MemoryLedger):
             os.ftruncate(self._descriptor, size)
         self._places = [Path(f"{path}.{place}") for place in range(PLACES)]
         self._place, self._own = self._claim()
-        super().__init__(algorithm, slots, clock=clock)
-        self._buffer = mmap.mmap(self._descriptor, size)
+        self._shared = Slots(mmap.mmap(self._descriptor, size), self._place)
+        super().__init__(algorithm, slots, self._shared, clock=clock)
         self._lock = lock
-        self._found: dict[bytes, int] = {}
         self._owed: list[tuple[Sequence[Charge], Reserved]] = []
         self._forget(self._place)
 
@@ -127,62 +116,9 @@ class FileLedger(MemoryLedger):
         os.close(self._own)
         os.close(self._descriptor)
 
-    def _load(self, digest: bytes, now: float) -> Record:
-        return self._read(self._slot(digest, now))
-
-    def _store(self, charge: Charge, record: Record) -> None:
-        digest = charge.bucket.digest
-        at = self._slot(digest, record[3])
-        self._write(at, digest, record)
-        if charge.concurrent:
-            own = at + _HELD_AT + self._place * _HELD.size
-            (held,) = _HELD.unpack_from(self._buffer, own)
-            _HELD.pack_into(self._buffer, own, min(_MOST_HELD, max(0, held + charge.concurrent)))
-
-    def _slot(self, digest: bytes, now: float) -> int:
-        """Where the bucket's slot is; a new or stale one is taken when it has none. Raises LedgerDown when all are taken."""
-        buffer = self._buffer
-        at = self._found.get(digest)
-        if at is not None and buffer[at : at + 8] == digest:
-            return at
-        first = int.from_bytes(digest, "little")
-        unused = None
-        for probe in range(PROBES):
-            at = (first + probe) % self._slots * SLOT
-            if buffer[at : at + 8] == digest:
-                break
-            if unused is None and (buffer[at : at + 8] == _NOBODY or is_stale(self._read(at), now)):
-                unused = at
-        else:
-            if unused is None:
-                raise LedgerDown("The ledger is full: raise limits.ledger_slots.")
-            at = unused
-            buffer[at : at + SLOT] = bytes(SLOT)
-            self._write(at, digest, (*NEW[:3], now))
-        if len(self._found) > self._slots:
-            self._found.clear()
-        self._found[digest] = at
-        return at
-
-    def _read(self, at: int) -> Record:
-        _, seen, r0, r1, r2, t0, t1, t2, held = _RECORD.unpack_from(self._buffer, at)
-        return (r0, r1, r2), (t0, t1, t2), held, seen
-
-    def _write(self, at: int, digest: bytes, record: Record) -> None:
-        by_request, by_token, held, seen = record
-        _RECORD.pack_into(self._buffer, at, digest, seen, *by_request, *by_token, held)
-
     def _forget(self, place: int) -> None:
-        """Give back what the worker that had `place` held when it died."""
-        at_place = _HELD_AT + place * _HELD.size
         with self._lock:
-            for at in range(0, self._slots * SLOT, SLOT):
-                (held,) = _HELD.unpack_from(self._buffer, at + at_place)
-                if held:
-                    by_request, by_token, all_held, seen = self._read(at)
-                    record = (by_request, by_token, max(0, all_held - held), seen)
-                    self._write(at, self._buffer[at : at + 8], record)
-                    _HELD.pack_into(self._buffer, at + at_place, 0)
+            self._shared.forget(place)
 
     def _claim(self) -> tuple[int, int]:
         for place, path in enumerate(self._places):

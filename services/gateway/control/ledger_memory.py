@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.control.ledger import LedgerDown, Refused, Reserved, Standing
-from services.gateway.control.rates import MINUTE
+from services.gateway.control.rates import MINUTE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.gateway.control.ledger import Bucket, Charge
-    from services.gateway.control.rates import Algorithm, State
+    from services.gateway.control.rates import Algorithm
 
-Record = tuple["State", "State", int, float]
+Record = tuple[State, State, int, float]
 """What is known of a bucket: how its requests and tokens stand, how many requests are under way, and as of when."""
 
 NEW: Record = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0, 0.0)
@@ -25,29 +25,74 @@ PROBES = 16
 _EPSILON = 1e-9
 
 
-class MemoryLedger:
-    """Records of buckets by their digests. How they are kept is up to `_load` and `_store`."""
+class Records(Protocol):
+    """Where records are kept."""
 
-    def __init__(self, algorithm: Algorithm, slots: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keeps `slots` buckets apart at once. The default clock is the same in all processes of a machine, and does not
-        jump.
+    def get(self, digest: bytes, /) -> Record | None:
+        """What is known of a bucket, if anything is."""
+        ...
+
+    def begin(self, digest: bytes, now: float) -> Record:
+        """A place for a bucket that has none. Raises LedgerDown when all places are taken."""
+        ...
+
+    def __setitem__(self, digest: bytes, record: Record, /) -> None:
+        """Keep the record of a bucket that has a place."""
+        ...
+
+
+class _Memory(dict[bytes, Record]):
+    """A dictionary that holds so many."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self._slots = slots
+
+    def begin(self, digest: bytes, now: float) -> Record:
+        if len(self) >= self._slots:
+            self._make_room(now)
+        record = self[digest] = (*NEW[:3], now)
+        return record
+
+    def _make_room(self, now: float) -> None:
+        """Forget a stale bucket. Those that are seen not to be come last from then on, so that each has its turn."""
+        for _ in range(min(PROBES, len(self))):
+            digest = next(iter(self))
+            record = self.pop(digest)
+            if is_stale(record, now):
+                return
+            self[digest] = record
+        raise LedgerDown("The ledger is full: raise limits.ledger_slots.")
+
+
+class MemoryLedger:
+    """Records of buckets by their digests."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        slots: int,
+        records: Records | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keeps `slots` buckets apart at once, in `records` or else here. The default clock is the same in all processes of a
+        machine, and does not jump.
         """
         self._algorithm = algorithm
         self._take = algorithm.take
-        self._slots = slots
         self._clock = clock
-        self._records: dict[bytes, Record] = {}
+        self._records: Records = _Memory(slots) if records is None else records
 
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:
         now = self._clock()
         if len(charges) == 1:  # on every request's way
-            charge = charges[0]
-            record, standing = self._charged(charge, now)
-            self._store(charge, record)
+            record, standing = self._charged(charges[0], now)
+            self._records[standing.bucket.digest] = record
             return Reserved(now, "", (standing,))
         made = [self._charged(charge, now) for charge in charges]
-        for charge, (record, _) in zip(charges, made, strict=True):
-            self._store(charge, record)
+        for record, standing in made:
+            self._records[standing.bucket.digest] = record
         return Reserved(now, "", [standing for _, standing in made])
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
@@ -58,12 +103,12 @@ class MemoryLedger:
         now = self._clock()
         for charge in charges:
             bucket = charge.bucket
-            by_request, by_token, held, _ = self._load(bucket.digest, now)
+            by_request, by_token, held, _ = self._records.get(bucket.digest) or self._records.begin(bucket.digest, now)
             if charge.requests and bucket.requests:
                 by_request = add(roll(by_request, bucket.requests, now)[0], charge.requests, reserved.since)
             if charge.tokens and bucket.tokens:
                 by_token = add(roll(by_token, bucket.tokens, now)[0], charge.tokens, reserved.since)
-            self._store(charge, (by_request, by_token, max(0, held + charge.concurrent), now))
+            self._records[bucket.digest] = (by_request, by_token, max(0, held + charge.concurrent), now)
 
     async def tend(self) -> None:
         """Nothing to do."""
@@ -71,33 +116,10 @@ class MemoryLedger:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _load(self, digest: bytes, now: float) -> Record:
-        """What is known of a bucket, which has its place from then on. Raises LedgerDown when all places are taken."""
-        record = self._records.get(digest)
-        if record is None:
-            if len(self._records) >= self._slots:
-                self._make_room(now)
-            record = self._records[digest] = (*NEW[:3], now)
-        return record
-
-    def _store(self, charge: Charge, record: Record) -> None:
-        """Keep the record of a charge's bucket, which was loaded just before."""
-        self._records[charge.bucket.digest] = record
-
-    def _make_room(self, now: float) -> None:
-        """Forget a stale bucket. Those that are seen not to be come last from then on, so that each has its turn."""
-        for _ in range(min(PROBES, len(self._records))):
-            digest = next(iter(self._records))
-            record = self._records.pop(digest)
-            if is_stale(record, now):
-                return
-            self._records[digest] = record
-        raise LedgerDown("The ledger is full: raise limits.ledger_slots.")
-
     def _charged(self, charge: Charge, now: float) -> tuple[Record, Standing]:
         """The record of a charge's bucket after it, and how the bucket stands then. Raises Refused."""
         bucket, requests, tokens, concurrent = charge
-        by_request, by_token, held, _ = self._load(bucket.digest, now)
+        by_request, by_token, held, _ = self._records.get(bucket.digest) or self._records.begin(bucket.digest, now)
         reset = tokens_reset = 0.0
         rest = tokens_rest = 0
         if bucket.requests:
@@ -105,7 +127,7 @@ class MemoryLedger:
             if taken is None:
                 raise self._refused(bucket, (by_request, by_token), "requests", requests, now)
             by_request, left, reset = taken
-            rest = _rest(left)
+            rest = int(left + _EPSILON) if left > 0 else 0
         if bucket.tokens:
             taken = self._take(by_token, bucket.tokens, tokens, now)
             if taken is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+from math import ceil, isinf
 from typing import TYPE_CHECKING
 
 from services.errors import LimitExceeded, Unavailable
@@ -13,10 +13,10 @@ from services.telemetry.definitions import LIMITER_UP
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.asgi import Header
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
     from services.settings.control import LimitsSettings, RatesSettings
-    from services.telemetry.instruments import Count
     from services.telemetry.metrics import Metrics
 
 logger = logging.getLogger("tandem.gateway")
@@ -70,7 +70,7 @@ class Limits:
         """Whether the settings limit anything; a key may limit itself all the same."""
         self.by_model = bool(settings.caller_models or settings.models)
         """Whether the use of some model is limited."""
-        self._allowed: Count | None = None
+        self._allowed = metrics.limiter_decisions("allowed")
         self._callers: dict[str, tuple[KeyLimits | None, Entry | None]] = {}
         self._models: dict[tuple[str, str], Use] = {}
 
@@ -114,7 +114,9 @@ class Limits:
         except (Refused, LedgerDown) as error:
             self._not_made(error)
             return None
-        self._made()
+        if self._down:
+            self._say_up()
+        self._allowed.pending += 1
         return reserved
 
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved | None:
@@ -125,16 +127,10 @@ class Limits:
         except (Refused, LedgerDown) as error:
             self._not_made(error)
             return None
-        self._made()
-        return reserved
-
-    def _made(self) -> None:
         if self._down:
-            self._down = False
-            logger.warning("Limits are checked again.")
-        if self._allowed is None:
-            self._allowed = self._metrics.limiter_decisions("allowed")
+            self._say_up()
         self._allowed.pending += 1
+        return reserved
 
     def _not_made(self, error: Refused | LedgerDown) -> None:
         """Raises what the caller hears; returns when the caller is let in all the same."""
@@ -145,6 +141,10 @@ class Limits:
         self._metrics.limiter_decisions("unchecked" if self._fails_open else "unavailable").pending += 1
         if not self._fails_open:
             raise Unavailable("Limits cannot be checked right now.") from None
+
+    def _say_up(self) -> None:
+        self._down = False
+        logger.warning("Limits are checked again.")
 
     def _say_down(self, error: LedgerDown) -> None:
         if not self._down:
@@ -165,35 +165,36 @@ def _exceeded(refused: Refused) -> LimitExceeded:
     bucket = refused.standing.bucket
     limit = getattr(bucket, refused.what)
     whose = _OF[bucket.kind]
-    if math.isinf(refused.wait):
+    if isinf(refused.wait):
         message = f"{whose} {limit} {_SAYS[refused.what]}, fewer than this one request may use. Ask for less in one."
         seconds = 60
     else:
         message = f"{whose} {limit} {_SAYS[refused.what]}, and they are used up. Try again later."
-        seconds = max(1, math.ceil(refused.wait))
+        seconds = max(1, ceil(refused.wait))
     headers = {name.decode(): value.decode() for name, value in headers_of((refused.standing,))}
     return LimitExceeded(message, retry_after=seconds, standing=headers)
 
 
-def headers_of(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+def headers_of(standings: Sequence[Standing]) -> list[Header]:
     """The `x-ratelimit-*` headers that say how the tightest of some buckets stand, with names as OpenAI's."""
-    headers: list[tuple[bytes, bytes]] = []
+    headers: list[Header] = []
     by_requests = by_tokens = None
     for standing in standings:
-        if standing.bucket.requests and (by_requests is None or standing.requests < by_requests.requests):
+        bucket = standing.bucket
+        if bucket.requests and (by_requests is None or standing.requests < by_requests.requests):
             by_requests = standing
-        if standing.bucket.tokens and (by_tokens is None or standing.tokens < by_tokens.tokens):
+        if bucket.tokens and (by_tokens is None or standing.tokens < by_tokens.tokens):
             by_tokens = standing
     if by_requests is not None:
         headers += (
-            (b"x-ratelimit-limit-requests", b"%d" % by_requests.bucket.requests),
+            by_requests.bucket.told[0],
             (b"x-ratelimit-remaining-requests", b"%d" % by_requests.requests),
-            (b"x-ratelimit-reset-requests", b"%ds" % math.ceil(by_requests.requests_reset)),
+            (b"x-ratelimit-reset-requests", b"%ds" % ceil(by_requests.requests_reset)),
         )
     if by_tokens is not None:
         headers += (
-            (b"x-ratelimit-limit-tokens", b"%d" % by_tokens.bucket.tokens),
+            by_tokens.bucket.told[1],
             (b"x-ratelimit-remaining-tokens", b"%d" % by_tokens.tokens),
-            (b"x-ratelimit-reset-tokens", b"%ds" % math.ceil(by_tokens.tokens_reset)),
+            (b"x-ratelimit-reset-tokens", b"%ds" % ceil(by_tokens.tokens_reset)),
         )
     return headers

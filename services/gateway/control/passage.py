@@ -26,16 +26,18 @@ class Passage(Work):
     taken back when one ends, for the next begins with another.
     """
 
-    def __init__(self, deadline: float | None, holder: Holder | None, caller: str) -> None:
-        self.deadline = deadline
-        self.caller = caller
-        self.holder = holder
-        self.key_name = holder.key.name if holder is not None else ""
-        """Name of the key that was used; empty when none was needed."""
+    holder: Holder | None = None
+    key_name: str = ""
+    """Name of the key that was used; empty when none was needed."""
+    owed: Sequence[Charge] = ()
+    """What must be charged before it begins."""
 
-    async def enter(self) -> None:
-        """From here on this task works for the request. Raises LimitExceeded or Unavailable."""
+    def begin(self) -> None:
+        """From here on this task works for the request."""
         begin(self)
+
+    async def charge(self, charges: Sequence[Charge]) -> None:
+        """Make `charges`. Raises LimitExceeded or Unavailable."""
 
     def allow(self, model: str) -> None:
         if self.holder is not None:
@@ -55,56 +57,48 @@ class Passage(Work):
 class OwnPassage(Passage):
     """The passage of one request alone: it has a deadline, or is charged and settled."""
 
-    counts = True
-    _standings: tuple[Standing, ...] = ()
-    _asked = 0
-    _used: int | None = None
-    _served = False
-    _settles = False
+    limits: Limits | None = None
+    entry: Entry | None = None
+    """What the caller is charged for each request; None when nothing limits all that it does."""
+    per_use: bool = False
+    """Whether the caller is charged for each use of a model, instead of the request."""
+    settles: bool = False
     """Whether something charged is to be given back or settled."""
+    _charged: tuple[tuple[Sequence[Charge], Reserved], ...] = ()
+    _standings: tuple[Standing, ...] = ()
+    _asked: int = 0
+    _used: int | None = None
+    _served: bool = False
     _context: Token[Work] | None = None
 
-    def __init__(
-        self,
-        deadline: float | None,
-        holder: Holder | None,
-        caller: str,
-        limits: Limits | None,
-        entry: Entry | None,
-        *,
-        per_use: bool,
-    ) -> None:
-        """The caller is charged as `entry` says for a request; with `per_use`, for each use of a model instead."""
-        Passage.__init__(self, deadline, holder, caller)
-        self._limits = limits
-        self._entry = entry
-        self._per_use = per_use
-        self._charged: list[tuple[Sequence[Charge], Reserved]] = []
-
-    async def enter(self) -> None:
-        entry = self._entry
-        if entry is not None:
-            await self._charge(entry.charges_of_stream if self._per_use else entry.charges)
-            self._settles = entry.holds
+    def begin(self) -> None:
         self._context = begin(self)
+
+    async def charge(self, charges: Sequence[Charge]) -> None:
+        limits = self.limits
+        assert limits is not None
+        reserved = limits.reserve_now(charges) if limits.near is not None else await limits.reserve(charges)
+        if reserved is not None:
+            self._charged = (*self._charged, (charges, reserved))
+            self._standings = (*self._standings, *reserved.standings)
 
     async def use(self, model: str, ask: Ask | None = None) -> None:
         self.allow(model)
-        limits = self._limits
-        if limits is None or (ask is None and not limits.by_model and not self._per_use):
+        limits = self.limits
+        if limits is None or (ask is None and not limits.by_model and not self.per_use):
             self._served = True
             return
         use = limits.of_model(self.caller, model)
         tokens = ask.tokens if ask is not None else 0
-        charges = self._charges_for(use, tokens) if tokens or self._per_use else use.charges
+        charges = self._charges_for(use, tokens) if tokens or self.per_use else use.charges
         if charges:
             try:
-                await self._charge(charges)
+                await self.charge(charges)
             except LimitExceeded:
                 if not self._served:
                     self._take_back_requests()
                 raise
-            self._settles = self._settles or tokens > 0 or use.holds
+            self.settles = self.settles or tokens > 0 or use.holds
         self._served = True
         if tokens and any(charge.tokens for charge in charges):
             self.metered = True
@@ -121,9 +115,9 @@ class OwnPassage(Passage):
         if self._context is not None:
             end(self._context)
             self._context = None
-        if not self._settles or self._limits is None:
+        if not self.settles or self.limits is None:
             return
-        self._settles = False
+        self.settles = False
         over = (self._used or 0) - self._asked
         for charges, reserved in self._charged:
             settled = [
@@ -132,31 +126,23 @@ class OwnPassage(Passage):
                 if concurrent or (tokens and over)
             ]
             if settled:
-                self._limits.ledger.settle(settled, reserved)
+                self.limits.ledger.settle(settled, reserved)
 
     def _charges_for(self, use: Use, tokens: int) -> list[Charge]:
         """What the use of a model is charged that needs `tokens`, or is one of a stream's."""
-        held = not self._per_use
+        held = not self.per_use
         charges = [Charge(one, 1, tokens if one.tokens else 0, int(held and one.concurrent > 0)) for one in use.buckets]
-        own = self._entry.bucket if self._entry is not None else None
-        if own is not None and ((tokens and own.tokens) or self._per_use):
-            charges.append(Charge(own, int(self._per_use), tokens if own.tokens else 0, 0))
+        own = self.entry.bucket if self.entry is not None else None
+        if own is not None and ((tokens and own.tokens) or self.per_use):
+            charges.append(Charge(own, int(self.per_use), tokens if own.tokens else 0, 0))
         return charges
-
-    async def _charge(self, charges: Sequence[Charge]) -> None:
-        limits = self._limits
-        assert limits is not None
-        reserved = await limits.reserve(charges) if limits.near is None else limits.reserve_now(charges)
-        if reserved is not None:
-            self._charged.append((charges, reserved))
-            self._standings = (*self._standings, *reserved.standings)
 
     def _take_back_requests(self) -> None:
         """What a model's limit refuses was no request of its caller's."""
         self._standings = ()
         for charges, reserved in self._charged:
             taken = [
-                Charge(bucket, -requests, 0, 0) for bucket, requests, _, _ in charges if requests and not self._per_use
+                Charge(bucket, -requests, 0, 0) for bucket, requests, _, _ in charges if requests and not self.per_use
             ]
-            if taken and self._limits is not None:
-                self._limits.ledger.settle(taken, reserved)
+            if taken and self.limits is not None:
+                self.limits.ledger.settle(taken, reserved)

@@ -108,27 +108,35 @@ class Control:
         holder = None
         identity = self._identity
         if identity is not None and identity.closed:
-            holder = identity.holder_of(secret)
-            if route not in holder.routes:
-                holder.check_scopes(need)
-                holder.routes.add(route)
-            caller = holder.caller
-        else:
-            caller = f"address {address_of(host)}" if host else ""
+            holder = identity.holder_of(secret, route, need)
         deadline = None if timeout is None and seconds is None else _deadline(timeout, seconds)
-        passage = self._passage(deadline, holder, caller, per_use=route == _STREAM)
-        await passage.enter()
+        passage = self._passage(deadline, holder, host, route)
+        if passage.owed:
+            await passage.charge(passage.owed)
+        passage.begin()
         return passage
 
-    def _passage(self, deadline: float | None, holder: Holder | None, caller: str, *, per_use: bool) -> Passage:
-        if deadline is None and holder is not None and holder.passage is not None:
+    def _passage(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> Passage:
+        if holder is None:
+            caller, name, own = f"address {address_of(host)}" if host else "", "", None
+        elif deadline is None and holder.passage is not None:
             return holder.passage
+        else:
+            caller, name, own = holder.caller, holder.key.name, holder.limits
         limits = self._limits
-        entry = limits.of_caller(caller, holder.limits if holder is not None else None) if limits is not None else None
-        if deadline is not None or holder is None or entry is not None or (limits is not None and limits.by_model):
-            return OwnPassage(deadline, holder, caller, limits, entry, per_use=per_use)
-        holder.passage = Passage(None, holder, caller)
-        return holder.passage
+        entry = limits.of_caller(caller, own) if limits is not None else None
+        if deadline is None and holder is not None and entry is None and (limits is None or not limits.by_model):
+            holder.passage = Passage(None, caller, holder=holder, key_name=name)
+            return holder.passage
+        passage = OwnPassage(deadline, caller, holder=holder, key_name=name, limits=limits, entry=entry)
+        if entry is not None:
+            passage.owed = entry.charges
+            passage.settles = entry.holds
+        passage.counts = limits is not None and limits.by_model
+        if route == _STREAM:
+            passage.per_use = passage.counts = True
+            passage.owed = entry.charges_of_stream if entry is not None else ()
+        return passage
 
     async def _watch_keys(self, identity: Identity) -> None:
         while True:

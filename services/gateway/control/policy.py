@@ -72,7 +72,9 @@ NEEDS: dict[str, Need] = {
 """By the template of a path, or by the name of a gRPC method."""
 
 
+_TABLE: dict[str, Need | None] = {**dict.fromkeys(OPEN), **NEEDS}
+
+
 def need_of(route: str) -> Need | None:
     """What `route` needs; None when it is open to all."""
-    need = NEEDS.get(route)
-    return need if need is not None else None if route in OPEN else _ADMIN
+    return _TABLE.get(route, _ADMIN)

@@ -10,26 +10,25 @@ import asyncio
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from services.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from services.gateway.control.tokens import Ask
 
 
-class Work:
+class Work(msgspec.Struct, eq=False):
     """One request under way. This base is allowed everything."""
 
-    counts = False
-    """Whether `use` counts anything; where it does not, `allow` says all that it would."""
-    metered = False
+    deadline: float | None = None
+    """A time of the running loop's clock."""
+    caller: str = ""
+    """Whose turn it is when several wait: a key or an address, and nothing when nobody is told apart."""
+    metered: bool = False
     """Whether somebody counts the language model's tokens."""
-
-    def __init__(self, deadline: float | None = None, caller: str = "") -> None:
-        """`deadline` is a time of the running loop's clock. `caller` says whose turn it is when several wait: a key or an
-        address, and nothing when nobody is told apart.
-        """
-        self.deadline = deadline
-        self.caller = caller
+    counts: bool = False
+    """Whether a prediction counts; where it does not, `allow` says all that `use` would."""
 
     def allow(self, model: str) -> None:
         """Raises PermissionDenied when the caller may not use `model`."""

@@ -57,10 +57,10 @@ async def test_key_is_found_by_its_secret_alone() -> None:
     secret = new_secret()
     identity = Identity(FakeStore(key(secret)), required=True)
     await identity.refresh()
-    assert identity.holder_of(secret.encode()).key.name == "one"
+    assert identity.holder_of(secret.encode(), "/classify", ("infer",)).key.name == "one"
     for wrong in (None, b"", secret[:-1].encode(), secret.encode() + b"x" * 300, digest_of(secret.encode())):
         with pytest.raises(Unauthenticated):
-            identity.holder_of(wrong)
+            identity.holder_of(wrong, "/classify", ("infer",))
 
 
 async def test_key_whose_digest_begins_alike_is_not_taken_for_another() -> None:
@@ -70,7 +70,7 @@ async def test_key_whose_digest_begins_alike_is_not_taken_for_another() -> None:
     identity = Identity(FakeStore(twin), required=True)
     await identity.refresh()
     with pytest.raises(Unauthenticated):
-        identity.holder_of(secret.encode())
+        identity.holder_of(secret.encode(), "/classify", ("infer",))
 
 
 async def test_key_expires() -> None:
@@ -78,10 +78,10 @@ async def test_key_expires() -> None:
     secret = new_secret()
     identity = Identity(FakeStore(key(secret, expires=101.0)), required=True, clock=lambda: now[0])
     await identity.refresh()
-    identity.holder_of(secret.encode())
+    identity.holder_of(secret.encode(), "/classify", ("infer",))
     now[0] = 101.0
     with pytest.raises(Unauthenticated, match="expired"):
-        identity.holder_of(secret.encode())
+        identity.holder_of(secret.encode(), "/classify", ("infer",))
 
 
 async def test_known_keys_stay_good_while_the_store_is_down_and_nobody_gets_in_before_it_was_read() -> None:
@@ -92,12 +92,12 @@ async def test_known_keys_stay_good_while_the_store_is_down_and_nobody_gets_in_b
     await identity.refresh()
     assert identity.closed
     with pytest.raises(Unavailable):
-        identity.holder_of(secret.encode())
+        identity.holder_of(secret.encode(), "/classify", ("infer",))
     store.down = False
     await identity.refresh()
     store.down = True
     await identity.refresh()
-    assert identity.holder_of(secret.encode()).key.name == "one"
+    assert identity.holder_of(secret.encode(), "/classify", ("infer",)).key.name == "one"
 
 
 def test_admin_may_do_everything_and_others_what_they_have() -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +25,7 @@ USAGE = b'data: {"choices": [], "usage": {"total_tokens": 31}}\n\n'
 class Counting(Work):
     """Keeps what it is told."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[int] = []
+    told: list[int] = msgspec.field(default_factory=list)
 
     def used(self, tokens: int) -> None:
         self.told.append(tokens)
