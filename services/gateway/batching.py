@@ -7,8 +7,10 @@ server therefore adds no delay, and a busy one sends ever larger batches, up to 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
 from services.gateway.control.fairness import FairQueue
@@ -30,15 +32,16 @@ _TURNS = 8
 """A caller's turn is this part of a batch: that many callers find a place in each, whoever floods."""
 
 
-@dataclass(slots=True, eq=False)
-class _Item(Generic[Payload, Result]):
+class _Item(msgspec.Struct, Generic[Payload, Result], eq=False):
+    """One call of `submit`; a struct is made in a third of a dataclass' time."""
+
     payload: Payload
     rows: int
     deadline: float
     queued_at: float
     line: AccessLine
     span: TraceSpan | None
-    future: asyncio.Future[Result] = field(repr=False)
+    future: asyncio.Future[Result]
 
 
 @dataclass(frozen=True, slots=True)

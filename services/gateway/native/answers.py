@@ -39,14 +39,13 @@ def classified(spec: ModelSpec, answers: Sequence[Probabilities]) -> Classified:
     """The answer for rows with these probabilities."""
     labels = spec.labels
     probabilities = _probabilities_type(labels)
-    winners = (
-        np.argmax(np.array(answers), axis=1).tolist()
-        if len(answers) >= _MANY
-        else [answer.index(max(answer)) for answer in answers]
-    )
-    predictions = [
-        Prediction(labels[winner], probabilities(*answer)) for winner, answer in zip(winners, answers, strict=True)
-    ]
+    if len(answers) < _MANY:
+        predictions = [Prediction(labels[answer.index(max(answer))], probabilities(*answer)) for answer in answers]
+    else:
+        winners = np.argmax(np.array(answers), axis=1).tolist()
+        predictions = [
+            Prediction(labels[winner], probabilities(*answer)) for winner, answer in zip(winners, answers, strict=True)
+        ]
     return Classified(spec.name, spec.version, predictions)
 
 

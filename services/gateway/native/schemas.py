@@ -18,7 +18,7 @@ from services.errors import InvalidInput, ModelNotFound, ServingError
 from services.gateway.catalogue import not_served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from models.spec import Feature, ModelSpec
     from services.gateway.backends import Row
@@ -223,6 +223,5 @@ def _body_type(spec: ModelSpec, field: str, max_rows: int | None) -> type[msgspe
     )
 
 
-def as_row(struct: msgspec.Struct) -> Row:
-    """A decoded row as a tuple, in the order of `ModelSpec.features`."""
-    return msgspec.structs.astuple(struct)
+as_row: Callable[[msgspec.Struct], Row] = msgspec.structs.astuple
+"""A decoded row as a tuple, in the order of `ModelSpec.features`."""
