@@ -73,6 +73,46 @@ async def test_key_whose_digest_begins_alike_is_not_taken_for_another() -> None:
         identity.holder_of(secret.encode(), "/classify", ("infer",))
 
 
+class Twin(bytes):
+    """A secret that Python's hash takes for another."""
+
+    twin = b""
+
+    def __hash__(self) -> int:
+        return hash(self.twin)
+
+
+async def test_secret_that_python_hashes_like_a_good_one_is_not_taken_for_it() -> None:
+    secret = new_secret().encode()
+    identity = Identity(FakeStore(key(secret.decode())), required=True)
+    await identity.refresh()
+    twin = Twin(secret[:-1] + b"?")
+    twin.twin = secret
+    for _ in range(2):
+        identity.holder_of(secret, "/classify", ("infer",))
+        with pytest.raises(Unauthenticated):
+            identity.holder_of(twin, "/classify", ("infer",))
+
+
+async def test_what_was_seen_of_a_key_is_forgotten_when_the_keys_change() -> None:
+    secret = new_secret()
+    store = FakeStore(key(secret))
+    identity = Identity(store, required=True)
+    await identity.refresh()
+    first = identity.holder_of(secret.encode(), "/classify", ("infer",))
+    assert identity.holder_of(secret.encode(), "/classify", ("infer",)) is first
+    with pytest.raises(PermissionDenied):
+        identity.holder_of(secret.encode(), "/metrics", ("admin",))
+    store.keys = (msgspec.structs.replace(store.keys[0], scopes=("chat",)),)
+    await identity.refresh()
+    with pytest.raises(PermissionDenied):
+        identity.holder_of(secret.encode(), "/classify", ("infer",))
+    store.keys = ()
+    await identity.refresh()
+    with pytest.raises(Unauthenticated, match="not known"):
+        identity.holder_of(secret.encode(), "/classify", ("infer",))
+
+
 async def test_key_expires() -> None:
     now = [100.0]
     secret = new_secret()
