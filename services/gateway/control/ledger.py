@@ -102,7 +102,7 @@ class Ledger(Protocol):
         ...
 
     async def tend(self) -> None:
-        """What must be done from time to time."""
+        """What must be done from time to time. Raises LedgerDown while the ledger cannot be used."""
         ...
 
     async def close(self) -> None:

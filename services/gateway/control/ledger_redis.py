@@ -70,10 +70,10 @@ class RedisLedger:
         task.add_done_callback(self._settling.discard)
 
     async def tend(self) -> None:
-        """Make the leases of what is under way last longer."""
+        """Make the leases of what is under way last longer. Asks Redis even where there are none, to see that it answers."""
+        seconds, micros = await self._bounded(self._client.time())
         if not self._leases:
             return
-        seconds, micros = await self._bounded(self._client.time())
         expiry = seconds + micros / 1e6 + LEASE_SECONDS
         pipeline = self._client.pipeline(transaction=False)
         for lease, names in self._leases.items():

@@ -104,6 +104,19 @@ class Limits:
             self._models[caller, model] = known
         return known
 
+    def note_up(self) -> None:
+        """The ledger can be used."""
+        if self._down:
+            self._down = False
+            logger.warning("Limits are checked again.")
+
+    def note_down(self, error: LedgerDown) -> None:
+        """The ledger cannot be used."""
+        if not self._down:
+            self._down = True
+            meaning = "everybody is let in" if self._fails_open else "nobody is let in"
+            logger.error("Limits cannot be checked: %s Until they can, %s.", error, meaning)
+
     async def reserve(self, charges: Sequence[Charge]) -> Reserved | None:
         """Make all of `charges`, or none; None when nobody counts because the ledger is down and that lets in.
 
@@ -115,7 +128,7 @@ class Limits:
             self._not_made(error)
             return None
         if self._down:
-            self._say_up()
+            self.note_up()
         self._allowed.pending += 1
         return reserved
 
@@ -128,7 +141,7 @@ class Limits:
             self._not_made(error)
             return None
         if self._down:
-            self._say_up()
+            self.note_up()
         self._allowed.pending += 1
         return reserved
 
@@ -137,20 +150,10 @@ class Limits:
         if isinstance(error, Refused):
             self._metrics.limiter_decisions("refused", error.standing.bucket.kind, error.what).pending += 1
             raise _exceeded(error) from None
-        self._say_down(error)
+        self.note_down(error)
         self._metrics.limiter_decisions("unchecked" if self._fails_open else "unavailable").pending += 1
         if not self._fails_open:
             raise Unavailable("Limits cannot be checked right now.") from None
-
-    def _say_up(self) -> None:
-        self._down = False
-        logger.warning("Limits are checked again.")
-
-    def _say_down(self, error: LedgerDown) -> None:
-        if not self._down:
-            self._down = True
-            meaning = "everybody is let in" if self._fails_open else "nobody is let in"
-            logger.error("Limits cannot be checked: %s Until they can, %s.", error, meaning)
 
 
 def _bucket(kind: str, name: str, rates: RatesSettings) -> Bucket:

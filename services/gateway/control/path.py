@@ -151,8 +151,9 @@ class Control:
             await asyncio.sleep(_TEND_SECONDS)
             try:
                 await limits.ledger.tend()
-            except LedgerDown:
-                continue
+                limits.note_up()
+            except LedgerDown as down:
+                limits.note_down(down)
             except Exception:
                 logger.exception("The ledger could not be tended")
 

@@ -8,8 +8,10 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.errors import LimitExceeded, Unavailable
+from services.gateway.control import path
 from services.gateway.control.keys import KeyStoreDown, without
 from services.gateway.control.keys_redis import RedisKeys
 from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
@@ -19,7 +21,7 @@ from services.gateway.control.limits import Limits
 from services.gateway.control.rates import ALGORITHMS
 from services.settings.control import LimitsSettings
 from tests.keys import make_key
-from tests.metrics import make_metrics
+from tests.metrics import make_metrics, value
 from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -160,6 +162,28 @@ async def test_redis_that_is_gone_follows_the_policy_and_recovers_by_itself(serv
     await asyncio.sleep(0.06)
     assert await limits.reserve(charges)
     await ledger.close()
+
+
+async def test_that_redis_is_gone_is_seen_before_anybody_asks(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path, "_TEND_SECONDS", 0.02)
+    registry = CollectorRegistry()
+    metrics = make_metrics(registry)
+    control = path.Control(None, Limits(LimitsSettings(), ledger_of(server), metrics), poll_interval=60)
+
+    async def becomes(up: float) -> None:
+        async with asyncio.timeout(20):
+            while value(metrics, registry, "tandem_limiter_up") != up:  # noqa: ASYNC110 - a gauge tells nobody
+                await asyncio.sleep(0.02)
+
+    await control.start()
+    await becomes(1)
+    server.stop()
+    await becomes(0)
+    server.start()
+    await becomes(1)
+    await control.stop()
 
 
 async def test_redis_that_hangs_costs_one_caller_the_timeout_and_the_next_nothing(server: RedisServer) -> None:
