@@ -80,8 +80,16 @@ class Cycle(RequestResponseCycle):
         return True
 
     def piece(self, body: bytes) -> bool:
-        """Send one more piece of a chunked body; False, with nothing written, to a client that left or does not read."""
-        if not self.chunked_encoding or self.response_complete or self.disconnected or self.flow.write_paused:
+        """Send one more piece of a chunked body; False, with nothing written, to a client that left or does not read. An empty piece
+        would end the body, and is for the ordinary way.
+        """
+        if (
+            not body
+            or not self.chunked_encoding
+            or self.response_complete
+            or self.disconnected
+            or self.flow.write_paused
+        ):
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True

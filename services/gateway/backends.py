@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -32,7 +31,7 @@ from services.runtime import STATUS_PATH
 from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from models.spec import ModelSpec
@@ -251,12 +250,10 @@ class RemoteLLM:
         self._upstream = upstream
         self._idle_timeout = idle_timeout
 
-    @asynccontextmanager
-    async def stream(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[Answer]:
-        async with self._upstream.stream(
-            method, path, body=body, headers=headers, idle_timeout=self._idle_timeout
-        ) as response:
-            yield response
+    def stream(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> AbstractAsyncContextManager[Answer]:
+        return self._upstream.stream(method, path, body=body, headers=headers, idle_timeout=self._idle_timeout)
 
     async def call(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None

@@ -6,7 +6,7 @@ Protocol adapters translate to and from these calls; backends carry them out. No
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ from services.gateway.stacking import row_count
 from services.gateway.watching import watch_gates
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from models.spec import ModelSpec
     from services.gateway.backends import ClassifierBackend, LLMBackend, Row
@@ -174,12 +175,12 @@ class DataPlane:
             async for piece in pieces:
                 yield piece
 
-    @asynccontextmanager
-    async def generate(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[Answer]:
+    def generate(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> AbstractAsyncContextManager[Answer]:
         """One request to the language model's OpenAI app. Raises Unavailable when it is down or starting."""
         self._health.require("llm")
-        async with self._llm.stream(method, path, body, headers) as response:
-            yield response
+        return self._llm.stream(method, path, body, headers)
 
     def llm_models(self) -> tuple[str, ...]:
         """Names that the language model answers to: its own, then its adapters'. Empty until it has said."""

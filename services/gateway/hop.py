@@ -11,7 +11,6 @@ import asyncio
 import math
 import ssl
 from collections import deque
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -19,7 +18,7 @@ import httptools
 from services.gateway.streamed import ConnectionLost, StreamedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from services.gateway.address import Address
 
@@ -157,7 +156,6 @@ class ConnectionPool:
         self._keep(connection, keeps=not fresh)
         return answer
 
-    @asynccontextmanager
     async def stream(
         self,
         method: str,
@@ -167,18 +165,17 @@ class ConnectionPool:
         *,
         idle_timeout: float,
         fresh: bool = False,
-    ) -> AsyncIterator[StreamedAnswer]:
-        """As `call`, the body still to be read; leaving before its end closes the connection. Raises Silent when nothing comes for
-        `idle_timeout` seconds.
-        """
+    ) -> tuple[Connection, StreamedAnswer]:
+        """As `call`, the body still to be read; `leave` must follow. Raises Silent when nothing comes for `idle_timeout` seconds."""
         data = self._request(method, path, headers, body)
         connection = (None if fresh else self._kept()) or await self._connect()
-        answer = await connection.stream(data, idle_timeout)
-        try:
-            yield answer
-        finally:
-            connection.left()
-            self._keep(connection, keeps=not fresh)
+        connection.reusable = not fresh
+        return connection, await connection.stream(data, idle_timeout)
+
+    def leave(self, connection: Connection) -> None:
+        """Nobody reads the streamed answer any more: one that has not come whole is not waited for, and its connection closed."""
+        connection.left()
+        self._keep(connection)
 
     def forget_dead(self) -> bool:
         """Drop the idle connections that the other end has closed; whether there were any."""
@@ -197,7 +194,7 @@ class ConnectionPool:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join((*lines, "", "")).encode("latin-1") + body
 
-    def _keep(self, connection: Connection, *, keeps: bool) -> None:
+    def _keep(self, connection: Connection, *, keeps: bool = True) -> None:
         if keeps and connection.reusable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)

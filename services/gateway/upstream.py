@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.gateway.address import Address
+    from services.gateway.hop import Connection
     from services.gateway.streamed import StreamedAnswer
 
     Request = tuple[str, str, Mapping[str, str], bytes]
@@ -147,15 +148,14 @@ class Upstream:
         Raises NotReached when no connection is made, Unavailable when it is not there or breaks off, DeadlineExceeded when nothing comes for longer than
         `idle_timeout` seconds. The body's reader sees ConnectionLost and Silent; those it lets pass become one of the two.
         """
-        answer: StreamedAnswer | None = None
+        connection: Connection | None = None
         request = (method, path, headers or {}, body)
         try:
-            async with AsyncExitStack() as stack:
-                async with self._heard_of_death(None):
-                    answer = await self._begin(stack, request, idle_timeout)
-                self._check_let_in(answer.status)
-                self._streams.add(answer)
-                yield answer
+            async with self._heard_of_death(None):
+                connection, answer = await self._begin(request, idle_timeout)
+            self._check_let_in(answer.status)
+            self._streams.add(answer)
+            yield answer
         except NotConnected:
             raise NotReached(f"The {self.name} is not running.") from None
         except Silent:
@@ -164,8 +164,9 @@ class Upstream:
             problem = "broke off while it answered" if lost.answer_begun else "is not running"
             raise Unavailable(f"The {self.name} {problem}.") from None
         finally:
-            if answer is not None:
+            if connection is not None:
                 self._streams.discard(answer)
+                self._pool.leave(connection)
 
     @asynccontextmanager
     async def _heard_of_death(self, seconds: float | None) -> AsyncIterator[None]:
@@ -191,14 +192,14 @@ class Upstream:
         if status == _UNAUTHORIZED:
             raise Unavailable(f"The {self.name} refuses the gateway's token (TANDEM_HOP__TOKEN).")
 
-    async def _begin(self, stack: AsyncExitStack, request: Request, idle_timeout: float) -> StreamedAnswer:
+    async def _begin(self, request: Request, idle_timeout: float) -> tuple[Connection, StreamedAnswer]:
         if self._closed:
             raise Unavailable("The server is stopping.")
         if self._address.socket_path is not None:
             try:
-                return await stack.enter_async_context(self._pool.stream(*request, idle_timeout=idle_timeout))
+                return await self._pool.stream(*request, idle_timeout=idle_timeout)
             except ConnectionLost as lost:
                 if lost.answer_begun:
                     raise
                 await self.probe()
-        return await stack.enter_async_context(self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True))
+        return await self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from services.gateway.backends import LLMBackend
     from services.gateway.control.work import Work
@@ -145,9 +146,13 @@ class GuardedLLM:
         return ask
 
 
-@asynccontextmanager
-async def before(deadline: float | None) -> AsyncIterator[None]:
+def before(deadline: float | None) -> AbstractAsyncContextManager[None]:
     """Raises DeadlineExceeded when what is done here takes until past `deadline`."""
+    return nullcontext() if deadline is None else _before(deadline)
+
+
+@asynccontextmanager
+async def _before(deadline: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout_at(deadline):
             yield

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.asgi import ANSWER, FrontMiddleware, answer
+from services.asgi import ANSWER, PIECE, FrontMiddleware, answer
 from services.http_protocol import HttpProtocol
 from tests.asgi import no_fallback
 from tests.gateway import listening
@@ -153,13 +153,56 @@ async def test_middleware_further_out_sees_every_answer(first: bool, monkeypatch
     offered: list[bool] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        offered.append(ANSWER in scope["extensions"])
+        offered.extend(way in scope["extensions"] for way in (ANSWER, PIECE))
 
     class Service:
         def front(self, _fallback: ASGIApp) -> ASGIApp:
             return app
 
     monkeypatch.setattr("bentoml.get_current_service", Service)
-    scope: Scope = {"type": "http", "extensions": {ANSWER: None}}
+    scope: Scope = {"type": "http", "extensions": {ANSWER: None, PIECE: None}}
     await FrontMiddleware(no_fallback, first=first)(scope, None, None)  # type: ignore[arg-type]
-    assert offered == [first]
+    assert offered == [first, first]
+
+
+async def test_pieces_of_a_body_go_out_one_by_one_and_only_within_it(tmp_path: Path) -> None:
+    taken: list[bool] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        piece = scope["extensions"][PIECE]
+        taken.append(piece(b"before the head"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        taken.extend(piece(part) for part in (b"one ", b"", b"two "))
+        await send({"type": "http.response.body", "body": b"three", "more_body": True})
+        before = writes()
+        taken.append(piece(b" four"))
+        assert writes() == before + 1
+        await send({"type": "http.response.body"})
+        taken.append(piece(b"after the end"))
+
+    async with served(tmp_path, app) as client:
+        for _ in range(2):
+            taken.clear()
+            assert (await client.ask(request())).body == b"one two three four"
+            assert taken == [False, True, False, True, True, False]
+
+
+async def test_pieces_are_declined_for_a_client_that_reads_nothing_or_left(tmp_path: Path) -> None:
+    declined = asyncio.Event()
+    over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        piece = scope["extensions"][PIECE]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while piece(b"x" * 2**16):
+            pass
+        declined.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        over.set_result(piece(b"x"))
+
+    async with served(tmp_path, app) as client:
+        await client.send(request())
+        await declined.wait()
+        client.close()
+        assert await over is False
