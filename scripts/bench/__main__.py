@@ -38,6 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cost", action="store_true", help="what keys, limits, log and traces cost, instead of the above"
     )
+    parser.add_argument("--stages", action="store_true", help="where the gateway's time goes, instead of the above")
     parser.add_argument("--busy-ok", action="store_true", help="measure although others use the machine")
     return parser.parse_args(arguments)
 
@@ -58,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not _quiet(busy_ok=options.busy_ok or options.quick):
         return 3
     facts = report.facts(machine.describe(), rounds=options.rounds, seconds=options.seconds)
+    return _measure(options, peers, facts, folder)
+
+
+def _measure(options: argparse.Namespace, peers: Sequence[Peer], facts: dict[str, Any], folder: Path) -> int:
     if options.soak:
         from scripts.bench import soak
 
@@ -70,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from scripts.bench import cost
 
         return cost.run(options, facts, folder)
+    if options.stages:
+        from scripts.bench import stages
+
+        return stages.run(options.seconds, facts, folder)
     return _compare(options, peers, facts, folder)
 
 
