@@ -50,7 +50,6 @@ STAGES = {
         "services/gateway/dataplane.py",
         "services/gateway/lanes.py",
         "services/gateway/control/fairness.py",
-        "services/gateway/control/work.py",
     ),
     "the hop and its frames, shared by a batch": (
         "services/gateway/hop.py",
