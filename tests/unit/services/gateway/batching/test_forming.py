@@ -1,0 +1,75 @@
+"""Which payloads share a batch, and how many batches are under way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.gateway.batching import BatchLimits
+from tests.unit.services.gateway.batching.doubling import Model, assert_idle, make, submit
+from tests.virtual_time import run_virtually
+
+
+async def test_lone_payload_is_sent_without_waiting() -> None:
+    model = Model(0)
+    batcher, seen = make(model)
+    assert await batcher.submit(21, 1, 60) == 42
+    assert [rows for rows, _ in seen] == [1]
+    await assert_idle(batcher)
+    await batcher.close()
+
+
+def test_payloads_of_one_moment_share_a_batch() -> None:
+    async def scenario() -> None:
+        model = Model()
+        batcher, seen = make(model)
+        assert await asyncio.gather(*(submit(batcher, n) for n in range(5))) == [0, 2, 4, 6, 8]
+        assert model.batches == [[0, 1, 2, 3, 4]]
+        assert seen == [(5, 0.0)]
+
+    run_virtually(scenario())
+
+
+def test_batches_grow_while_the_model_is_busy() -> None:
+    async def scenario() -> None:
+        model = Model(1.0)
+        batcher, seen = make(model)
+        waiting = []
+        for n in range(6):
+            waiting.append(submit(batcher, n))
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*waiting)
+        assert model.batches == [[0], [1], [2, 3, 4, 5]]
+        assert model.most_running == 2
+        assert seen[2][0] == 4
+        assert seen[2][1] == pytest.approx(0.8)
+        await assert_idle(batcher)
+
+    run_virtually(scenario())
+
+
+def test_batch_never_exceeds_max_rows_unless_one_payload_does() -> None:
+    async def scenario() -> None:
+        model = Model()
+        batcher, seen = make(model)
+        await asyncio.gather(
+            submit(batcher, 1, rows=5), submit(batcher, 2, rows=4), submit(batcher, 3, rows=20), submit(batcher, 4)
+        )
+        assert [rows for rows, _ in seen] == [5, 4, 20, 1]
+        assert model.batches == [[1], [2], [3], [4]]
+
+    run_virtually(scenario())
+
+
+def test_more_batches_are_under_way_when_more_replicas_take_them() -> None:
+    async def scenario() -> None:
+        model = Model()
+        batcher, _ = make(model, BatchLimits(max_rows=1, max_in_flight=2, max_queued_rows=100))
+        for replicas in (1, 3, 1):
+            batcher.widen(replicas)
+            model.most_running = 0
+            await asyncio.gather(*(submit(batcher, payload) for payload in range(12)))
+            assert model.most_running == 2 * replicas
+
+    run_virtually(scenario())
