@@ -22,7 +22,8 @@ from services.settings.telemetry import TracingSettings
 from services.settings.tree import Settings
 from services.telemetry.recorder import Telemetry
 from tests.asgi import no_fallback
-from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
+from tests.fake_llm import LLM_NAME, FakeLLM
+from tests.fakes import FakeClassifier, FakeDependency, make_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

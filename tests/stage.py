@@ -20,7 +20,8 @@ from services.gateway.rpc.server import GrpcServer
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.tree import Settings
 from services.telemetry.recorder import Telemetry
-from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
+from tests.fake_llm import LLM_NAME, FakeLLM
+from tests.fakes import FakeClassifier, FakeDependency, make_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -16,7 +16,8 @@ from services.gateway.backends import RemoteClassifier, RemoteLLM
 from services.gateway.upstream import Upstream
 from services.telemetry.dependency import EngineMetrics
 from tests.asgi import no_fallback
-from tests.fakes import LLM_NAME, FakeEngine, chat_events, make_spec
+from tests.fake_llm import LLM_NAME, chat_events
+from tests.fakes import FakeEngine, make_spec
 from tests.gateway import Bundle, listening
 from tests.http_server import Request, Server, serving
 

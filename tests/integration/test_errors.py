@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
-from tests.fakes import LLM_NAME, Answer
+from tests.fake_llm import LLM_NAME, Answer
 from tests.gateway import MAX_BODY, MAX_ROWS, Bundle
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.fakes import LLM_NAME, chat_events, probabilities_of
+from tests.fake_llm import LLM_NAME, chat_events
+from tests.fakes import probabilities_of
 from tests.gateway import listening
 from tests.wired import CLASSIFY, EXPLAIN, LLM_READY, ROW, Wired, answer_as_llm, classifier_at, llm_at
 

@@ -19,7 +19,7 @@ from services.gateway.rpc.server import GrpcServer
 from services.gateway.tandem_v1 import inference_pb2
 from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
 from tests.asgi import Client
-from tests.fakes import LLM_NAME, Answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_events
 from tests.http_server import serving
 from tests.stage import Stage
 from tests.wired import LLM_READY, Wired, classifier_at

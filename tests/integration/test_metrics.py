@@ -15,7 +15,7 @@ from services.gateway.tandem_v1 import inference_pb2 as pb
 from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
 from services.settings.control import AdmissionSettings
 from tests.asgi import Client
-from tests.fakes import LLM_NAME, Answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_events
 from tests.gateway import Bundle
 from tests.keys import control_over, make_key
 from tests.metrics import make_metrics, value

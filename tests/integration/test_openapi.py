@@ -17,7 +17,8 @@ from services.asgi import send_json
 from services.gateway.app import model_routes, routes
 from services.gateway.control.policy import OPEN
 from services.gateway.document import document
-from tests.fakes import LLM_NAME, Answer, FakeLLM, StoringClassifier
+from tests.fake_llm import LLM_NAME, Answer, FakeLLM
+from tests.fakes import StoringClassifier
 from tests.served import served
 from tests.stage import FLOWERS, Stage, tensor_spec
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH
 from tests.asgi import Client
-from tests.fakes import LLM_NAME, Answer
+from tests.fake_llm import LLM_NAME, Answer
 from tests.gateway import Bundle, listening
 
 if TYPE_CHECKING:

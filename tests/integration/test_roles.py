@@ -25,7 +25,8 @@ from services.gateway.upstream import Upstream
 from services.guard import Guard
 from services.telemetry.dependency import EngineMetrics
 from tests.asgi import no_fallback
-from tests.fakes import LLM_NAME, make_spec
+from tests.fake_llm import LLM_NAME
+from tests.fakes import make_spec
 from tests.gateway import Bundle, listening_on
 from tests.http_server import Name, Request, serving_tcp
 from tests.stage import Stage

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from services.asgi import send_json
-from tests.fakes import LLM_NAME, Answer, chat_events, probabilities_of
+from tests.fake_llm import LLM_NAME, Answer, chat_events
+from tests.fakes import probabilities_of
 from tests.gateway import MAX_ROWS, Bundle
 
 ROW = {"height": 60, "width": 2, "age": 3}

@@ -12,7 +12,7 @@ import pytest
 from services.errors import Unavailable
 from services.gateway.streamed import ConnectionLost, Silent
 from tests.asgi import Client
-from tests.fakes import LLM_NAME, Answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_events
 from tests.gateway import Bundle, listening
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.tandem_v1 import inference_pb2 as pb
 from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
-from tests.fakes import LLM_NAME, Answer
+from tests.fake_llm import LLM_NAME, Answer
 from tests.stage import Stage
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH
-from tests.fakes import LLM_NAME
+from tests.fake_llm import LLM_NAME
 from tests.gateway import listening
 from tests.http_server import serving
 from tests.wire import request, wire

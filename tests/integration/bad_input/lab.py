@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.fakes import LLM_NAME, probabilities_of
+from tests.fake_llm import LLM_NAME
+from tests.fakes import probabilities_of
 from tests.stage import FLOWERS, Stage, tensor_spec
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import LLM_NAME
+from tests.fake_llm import LLM_NAME
 from tests.integration.bad_input.lab import FEATURES, GOOD, MAX_BODY, REFUSALS, Lab, check
 
 if TYPE_CHECKING:

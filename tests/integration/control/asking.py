@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes import LLM_NAME, Answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_events
 from tests.gateway import Bundle
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.settings.control import AdmissionSettings
-from tests.fakes import Answer, chat_answer, chat_events
+from tests.fake_llm import Answer, chat_answer, chat_events
 from tests.gateway import Bundle
 from tests.integration.control.asking import BODIES, NATIVE, OPENAI, asking, every, message_of, streaming
 from tests.keys import control_over

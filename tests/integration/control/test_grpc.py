@@ -17,7 +17,7 @@ from services.gateway.control.policy import NEEDS, OPEN
 from services.gateway.rpc.server import GrpcServer
 from services.gateway.tandem_v1 import inference_pb2 as llm_pb
 from services.gateway.tandem_v1.inference_pb2_grpc import InferenceServiceStub
-from tests.fakes import Answer
+from tests.fake_llm import Answer
 from tests.keys import control_over, make_key
 from tests.stage import Stage
 

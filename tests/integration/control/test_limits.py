@@ -11,7 +11,7 @@ import pytest
 
 from services.gateway.control.keys import KeyLimits
 from tests.asgi import Client
-from tests.fakes import LLM_NAME
+from tests.fake_llm import LLM_NAME
 from tests.gateway import Bundle
 from tests.integration.control.asking import BODIES, NATIVE, OIP, ROW, asking, bearer, every, message_of
 from tests.keys import control_over, make_key

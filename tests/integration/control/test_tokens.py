@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import LLM_NAME, Answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_events
 from tests.gateway import Bundle
 from tests.integration.control.asking import BODIES, OPENAI, asking, bearer, streaming
 from tests.keys import control_over, make_key

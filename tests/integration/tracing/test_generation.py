@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.errors import Unavailable
-from tests.fakes import LLM_NAME, Answer
+from tests.fake_llm import LLM_NAME, Answer
 from tests.gateway import Bundle
 from tests.integration.tracing.callers import SAMPLED, TRACE, bundle_with
 from tests.wired import EXPLAIN

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.gateway.control.metering import Meter, MeteredContent
 from services.gateway.control.work import Work
-from tests.fakes import chat_events
+from tests.fake_llm import chat_events
 from tests.metrics import make_metrics
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from services.gateway.dataplane import DataPlane
 from services.gateway.health import HealthMonitor
 from services.settings.gateway import BatchingSettings, GatewaySettings
 from services.settings.tree import Settings
-from tests.fakes import LLM_NAME, FakeClassifier, FakeDependency, FakeLLM, make_spec
+from tests.fake_llm import LLM_NAME, FakeLLM
+from tests.fakes import FakeClassifier, FakeDependency, make_spec
 from tests.metrics import make_metrics, value
 
 SPEC = make_spec()

@@ -9,7 +9,7 @@ import pytest
 
 from services.errors import Unavailable
 from services.gateway.explaining import CHAT_PATH
-from tests.fakes import LLM_NAME, Answer, chat_answer, chat_events
+from tests.fake_llm import LLM_NAME, Answer, chat_answer, chat_events
 from tests.unit.services.gateway.dataplane.stage import ROW, SPEC, Stage
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.explaining import CHAT_PATH
 from services.gateway.streamed import ConnectionLost
-from tests.fakes import LLM_NAME
+from tests.fake_llm import LLM_NAME
 from tests.unit.services.gateway.dataplane.stage import Stage
 
 
