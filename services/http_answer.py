@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    from services.asgi import Header
+    from services.asgi import Header, Message
 
 _LARGE = 64 * 1024
 """Bytes from which on a copy of the body costs more than a second write."""
@@ -73,11 +73,17 @@ class Cycle(RequestResponseCycle):
             self.transport.write(head)
             self.transport.write(body)
         self.message_event.set()
-        del self.scope["extensions"]  # which leads back to the cycle: the collector would have to find that out
+        self._let_go()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
         return True
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]
+        """The ordinary way."""
+        await RequestResponseCycle.send(self, message)  # type: ignore[arg-type]
+        if self.response_complete:
+            self._let_go()
 
     def piece(self, body: bytes) -> bool:
         """Send one more piece of a chunked body; False, with nothing written, to a client that left or does not read. An empty piece
@@ -93,3 +99,7 @@ class Cycle(RequestResponseCycle):
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True
+
+    def _let_go(self) -> None:
+        """Of what leads from the scope back here: the collector would have to find that out."""
+        self.scope.pop("extensions", None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.asgi import ANSWER, PIECE, FrontMiddleware, answer
+from services.asgi import ANSWER, PIECE, FrontMiddleware, answer, send_bytes
 from services.http_protocol import HttpProtocol
 from tests.asgi import no_fallback
 from tests.gateway import listening
@@ -118,7 +118,13 @@ async def test_line_break_in_a_header_splits_no_answer(tmp_path: Path, value: by
         assert await client.rest() == b""
 
 
-async def test_answered_request_leaves_nothing_to_the_collector(tmp_path: Path) -> None:
+async def ordinary(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """An app that knows of no other way."""
+    await send_bytes(send, 200, b"{}", ())
+
+
+@pytest.mark.parametrize("app", [answering(), ordinary], ids=["in one write", "in two"])
+async def test_answered_request_leaves_nothing_to_the_collector(tmp_path: Path, app: ASGIApp) -> None:
     """Cycles that it has to find cost more time than the answer in one write saves."""
     cycles: list[weakref.ref[object]] = []
 
@@ -129,7 +135,7 @@ async def test_answered_request_leaves_nothing_to_the_collector(tmp_path: Path) 
 
     gc.disable()
     try:
-        async with served(tmp_path, answering(), Watched) as client:
+        async with served(tmp_path, app, Watched) as client:
             for _ in range(3):
                 await client.ask(request())
             assert [cycle() is None for cycle in cycles] == [True, True, False]
