@@ -49,13 +49,18 @@ BEFORE = (
     "{direction}: {named}", "{direction} {named}", "[{direction}] {named}", "{direction} - {named}", "{direction} -> {named}", "{direction} | {named}",
     "<{direction}> {named}", "'{direction}' {named}", "{direction}, {named}", "{direction} = {named}", "{direction}\t{named}", "{direction}/ {named}",
 )
+BETWEEN = (
+    " ~ ", " :: ", " >> ", " \\ ", " _ ", " @ ", " # ", " * ", " ^ ", " .. ", "; ", " & ", " == ", " :- ", " ~> ", ", being ", ", that is ", " and it is ",
+    ", so ", ", this is ", ", it is ", " which is ", ", thus ", ", hence ", "; effect ", ", effect: ", ", direction ", " as ", ", meaning ", ", a case of ", " to be read as ", ", marked ",
+)
+"""What may stand between a feature and its direction, whichever comes first; the rest of the list says which that is."""
 SENTENCES = (
     "{named} {direction}", "the {named} {direction}", "{named} clearly {direction}", "with {named}, that {direction}", "{named}, and that {direction}",
     "there is {named}, it {direction}", "{named} also {direction}", "what {direction} is {named}",
 )
 SIGNED = ("{direction} {named}", "{direction}{named}", "{named} {direction}", "{named} ({direction})", "{named}: {direction}", "[{direction}] {named}", "{named} | {direction}", "{direction}: {named}")
-MARKS = ("- ", "* ", "\u2022 ", "{n}. ", "{n}) ", "#{n} ", "({n}) ", "no. {n}: ", "")
-INLINE = (", ", "; ", " / ", " and ", ". ", " | ", ", then ", "; then ", ", and ", " || ")
+MARKS = ("- ", "* ", "\u00bb ", "~ ", "o ", "| ", "** ", ">> ", "{n}: ", "{n} ", "\u2022 ", "{n}. ", "{n}) ", "#{n} ", "({n}) ", "no. {n}: ", "")
+INLINE = ("\n", "\n", " // ", " ;; ", "\n\n", " & ", ", ", "; ", " / ", " and ", ". ", " | ", ", then ", "; then ", ", and ", " || ")
 
 MODELS = (
     "model {model}", "the {model} model", "by {model}", "from {model}", "{model} classifier", "model: {model}", "model={model}", "the classifier {model}",
@@ -141,6 +146,9 @@ def composed_list(rng: Random, reasons: Sequence[Reason]) -> str:
         (supports, opposes), item = rng.choice(VERBS), rng.choice((*SENTENCES, *AFTER, *BEFORE))
     else:
         (supports, opposes), item = rng.choice(WORDS), rng.choice((*AFTER[:-1], *BEFORE))
+    if chance(rng, 0.4):
+        sides = ["{named}", "{direction}"] if chance(rng, 0.6) else ["{direction}", "{named}"]
+        item = rng.choice(BETWEEN).join(sides)
     marks = MARKS if kind != "sign" else ("", "{n}. ", "{n}) ")
     joint, mark = (rng.choice(INLINE), "") if chance(rng, 0.6) else ("\n", rng.choice(marks))
     if joint == "\n" and chance(rng, 0.15):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 OPENINGS = (
     "", "", "", "I found an iris with ", "Measurements: ", "Hello, my flower has ", "An iris: ", "Iris no. {n}: ", "We measured ",
-    "The flower in the garden: ", "Please classify this one. ", "Sample {n}: ", "From my notebook, page {n}: ", "Hi! ",
+    "We got {n} of these. ", "One of {n} in the vase: ", "There are {n} in the bed, this is one: ", "Out of {n} seeds came this: ", "After {n} days it has ", "Number {n} of {n}: ", "The flower in the garden: ", "Please classify this one. ", "Sample {n}: ", "From my notebook, page {n}: ", "Hi! ",
     "This plant has ", "A bloom with ", "Data of today: ", "Field notes: ", "Plant {n} has ", "What is this? ", "The specimen shows ",
     "Seen near the lake: ", "It has ", "There are {n} flowers on it, one has ", "I measured it twice. ",
 )  # fmt: skip
@@ -109,11 +109,13 @@ SIDES = {
     "length": {
         "side": "length",
         "noun": "((length|length|length|len|lengths|long side))",
+        "adj": "((long|long|tall|lengthy))",
         "wise": "((long|long|long|in length|in length|lengthwise|from base to tip|end to end|lengthways))",
     },
     "width": {
         "side": "width",
         "noun": "((width|width|width|breadth|widths|short side))",
+        "adj": "((wide|wide|broad))",
         "wise": "((wide|wide|wide|in width|in width|across|broad|from edge to edge|sideways))",
     },
 }
@@ -121,6 +123,9 @@ SIDES = {
 IS = "((is|is|was|are|were|measures|measured|comes to|came to|came out at|runs to|reads|=|:|,||gives|has|at|stands at|reaches|amounts to|turned out|is about|is around|is roughly|is just|is exactly))"
 THE = "((the|the|its|a|one|each|this|that|my|our||))"
 SINGLE_PATTERNS = (
+    "((a|the|its|one|)) {adj} {part}((,|:| of| at| with|)) ((about|just|)) {v}{u}",
+    "((the|its|this|a)) {part} ((is|was|looks|seems)) ((quite|rather|very|so|)) {adj}((,|:| at| with)) {v}{u}",
+    "((how|so)) {adj} ((is|was)) the {part}? {v}{u}",
     "~{part} {noun} " + IS + " ~{v}{u} ~",
     THE + " {part} " + IS + " ~{v}{u} {wise}",
     THE + " {noun} of " + THE + " {part} " + IS + " {v}{u}",
@@ -142,6 +147,11 @@ SINGLE_PATTERNS = (
     "((about|only|some|nearly|just|exactly|a full|barely)) {v}{u} ((of|in|for)) {part} {noun}",
 )
 PAIR_PATTERNS = (
+    "((the|its|)) {part} ((could be measured|was measured|is there|can be read|was whole|is all I have|was taken|is intact)): {l}((|{u})) ((x|by|and)) {w}{u}",
+    "((just|at least|the)) {part} ((alone|at least|itself|only))((,|:| is| was|)) {l}((|{u})) ((x|by|times)) {w}{u}",
+    "{part} ((is|was)) {adj1} ((at|with|,)) {x}{u} and {adj2} ((at|with|,)) {y}{u}",
+    "{x}{u} ((is|was|=|for|as)) ((the|its|)) {part} {first_noun}((,| and|;)) {y}{u} ((is|was|=|for|as|)) ((the|its|)) ((|{part} )){second_noun}",
+    "{first_noun} of the {part} {x}{u}((,| and|;)) {second_noun} ((of the {part} |of it |))((is|was|:|=|)) {y}{u}",
     "{part}s ((that|which)) are {first} and {second}",
     "((the|its|these|our)) {part}s ((here|there|on it|it has|of this one|I saw|))((,|)) ((are|were|being|measure|measured)) {first} and {second}",
     "((it|the plant|this one|the bloom|she)) ((has|had|carries|bears|shows|grows)) {part}s ((of|with|that are|being|measuring|)) {first} and {second}",

@@ -44,7 +44,7 @@ def draw(rng: Random) -> tuple[str, dict[str, str]]:
         pieces = [_across(rng, side, common, figures) for side in rng.sample(sorted(SIDES), rng.randint(1, 2))]
         return any_texts.text(rng, pieces, OPENINGS, CLOSINGS, SEPARATORS), figures
     pieces = []
-    for part in rng.sample(("sepal", "petal"), 2):
+    for part in rng.sample(("sepal", "petal"), 1 if chance(rng, 0.12) else 2):
         unit = rng.choice(CENTIMETRES) if mixed else common
         if chance(rng, 0.55):
             pieces.append(_pair(rng, part, unit, figures))
@@ -92,6 +92,8 @@ def _pair(rng: Random, part: str, unit: str, figures: dict[str, str]) -> str:
                 (f"{{y}}{{u}} {other['noun']}", f"{other['noun']} {{y}}{{u}}", f"a {other['noun']} of {{y}}{{u}}")
             ),
         )
+        .replace("{adj1}", one["adj"])
+        .replace("{adj2}", other["adj"])
         .replace("{first_noun}", one["noun"])
         .replace("{second_noun}", other["noun"])
     )
@@ -116,7 +118,8 @@ def _single(rng: Random, part: str, side: str, unit: str, figures: dict[str, str
     if chance(rng, 0.3):
         return any_texts.say(rng, rng.choice(NAMES).format(part=part, side=side), f"{value}{unit}")
     if chance(rng, _PATTERNS):
-        pattern = rng.choice(SINGLE_PATTERNS).replace("{noun}", words["noun"]).replace("{wise}", words["wise"])
+        pattern = rng.choice(SINGLE_PATTERNS).replace("{noun}", words["noun"])
+        pattern = pattern.replace("{wise}", words["wise"]).replace("{adj}", words["adj"])
         return expand(rng, pattern).format(part=_plural(rng, part), v=value, u=unit)
     return rng.choice(SINGLES).format(part=part, side=side, wise=WISE[side], v=value, u=unit)
 

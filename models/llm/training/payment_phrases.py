@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OPENINGS = (
+    "A clerk (desk {n}) has this: ", "Mr Smith, room {n}, reports ", "We have {n} such cases. One: ", "There were {n} calls today. ", "Bank {n}, branch {n}: ",
     "", "", "", "Payment {n}: ", "Is this fraud? ", "A customer called: ", "Transaction: ", "New payment, ", "Please check: ",
     "Card payment: ", "Case {n}. ", "We saw this today: ", "Hello, ", "Log: ", "Here is one that looks odd: ", "Alert {n}: ",
     "The card was used: ", "A colleague asks: ", "Line {n} of the list: ", "One more: ", "Somebody complains: ", "Strange payment, ",
@@ -12,7 +13,7 @@ CLOSINGS = (
     "", "", "", ".", ". Is it fraud?", ". Thanks!", ". What do you think?", ". Agent {n}.", ". The customer is {n} years old.", "!",
     ". Nothing else is known.", ". Ticket {n}.", ", please check", ". Should we block the card?", ". That is all.", ". It worries me.", "?", ". Is this normal?", ". Call extension {n}.", ". Nothing more.",
 )  # fmt: skip
-SEPARATORS = (", ", ", ", ", ", "; ", ". ", ". ", "\n", " and ", " | ", " ", " / ", " - ", ", and ")
+SEPARATORS = (", ", ", ", ", ", "; ", ". ", ". ", "\n", " and ", " | ", " ", " ", " ", " / ", " - ", ", and ")
 
 PHRASES: dict[str, tuple[str, ...]] = {
     "amount": (
@@ -96,9 +97,11 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "((it|this|that|the payment|all this)) ((happened|was made|took place|went through|occurred|came in|was booked|was)) ((at|around|in the hour|during hour|near)) {v}((|:00| h| o'clock))",
         "((booked|made|done|seen|logged|timed|paid|recorded)) at {v}((:00| h| o'clock| hours))",
         "((during|in|within)) ((the|)) hour {v}",
+        "((spent|paid|used|made|charged|booked|seen|done|gone|moved)) ((at|around|in hour)) {v}((|:00| h| o'clock))",
     ),
     "distance_from_home_km": (
         "{v} ((km|kilometres|kilometers|km or so)) ((from|away from|off|out from|outside|distant from)) ((home|the home|his home|her home|the home address|where they live|the house))",
+        "((spent|paid|used|made|charged|booked|seen|done|gone|moved)) {v} ((km|kilometres|kilometers)) ((from|away from|off)) ((home|the house|where they live))",
         "((home|the house|their home|the cardholder's home|the address)) ((is|was|lies|being)) {v} ((km|kilometres)) ((away|off|from there|from the shop|distant))",
         "((distance|distance to home|distance home|way home|trip from home|way from home|gap to home)) ((:|=|is|was|of|->|about|)) {v}((| km|km| kilometres))",
         "((the|a|this)) ((shop|merchant|store|terminal|seller|place|site)) ((is|was|lies|sits)) {v} ((km|kilometres)) ((away|from home|off|from the house|from where they live))",
@@ -107,6 +110,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     ),
     "minutes_since_last": (
         "{v} ((min|minutes|mins)) ((after|since|from|past|behind)) ((the|their|its|his)) ((last|previous|prior|preceding|latest|earlier)) ((payment|one|purchase|transaction|use|charge|buy|))",
+        "((spent|paid|used|made|charged|booked|seen|done|gone|moved)) {v} ((min|minutes)) ((after|since)) the ((last|previous|prior)) ((one|payment|purchase))",
         "((last|previous|prior|preceding)) ((payment|one|purchase|transaction|use|charge)) ((was|came|happened|:|=|took place|)) {v} ((min|minutes)) ((ago|before|earlier|back|prior))",
         "((time|gap|minutes|wait|pause|interval)) ((since|from|after|to)) ((the|)) ((last|previous|prior)) ((payment|one|purchase|transaction|use)) ((is|was|:|=|of|)) {v}((| min| minutes))",
         "((with|after)) ((a|)) ((gap|pause|wait|break)) of {v} ((min|minutes)) ((since|after|to|from)) the ((last|previous)) ((payment|one|purchase))",
