@@ -57,7 +57,7 @@ FILLERS = (
     "as always", "the others are fine", "you know how it is", "I am {n} years old", "call me at {n}{n}", "this is try {n}", "version {n}",
     "it took {n} tries", "for the third time", "who knows", "between you and me", "my office is at number {n}", "on the {n}th", "it is Monday",
     "{n} of them grow here", "there were {n} others", "out of {n}", "in a group of {n}", "{n} people saw it", "my {n} friends agree", "row {n} of {n}", "{n} in the box", "it has {n} spots", "(line {n})", "phone {n}{n}",
-    "sent from my phone", "to be honest", "no idea why", "we talked on line {n}", "I will be back soon", "ref {n}{n}", "table {n}", "so far so good",
+    "this one is new", "and one more thing", "one of those", "that one again", "sent from my phone", "to be honest", "no idea why", "we talked on line {n}", "I will be back soon", "ref {n}{n}", "table {n}", "so far so good",
 )  # fmt: skip
 """What a person says in between, figures that are no feature included."""
 OPENINGS = (

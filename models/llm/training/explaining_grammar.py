@@ -67,6 +67,7 @@ MODELS = (
     "our {model} model", "model is {model}", "model called {model}", "Model = {model}", "source: {model}", "it is the {model} model", "model '{model}'",
 )
 LABELS = (
+    "it wrote down {label}", "it came up with {label}", "it settled down on {label}", "it is for {label}", "marked up as {label}", "noted down as {label}", "what went down is {label}", "one more {label}",
     "label {label}", "label: {label}", "predicted {label}", "it says {label}", "prediction {label}", "class {label}", "answer: {label}", "result is {label}",
     "it chose {label}", "label={label}", "'{label}'", "it came out as {label}", "it went for {label}", "it called this {label}", "verdict: {label}",
     "outcome {label}", "output: {label}", "it picked {label}", "it voted {label}", "label is {label}", "prediction: {label}", "it thinks {label}",
@@ -80,6 +81,8 @@ PROBABILITIES = (
     "the probability is {probability}", "sureness {probability}", "it was {probability} certain", "likelihood: {probability}", "{probability} probability",
 )
 MODEL_LABELS = (
+    "{model} wrote down {label}", "{model} came up with {label}", "the {model} model noted down {label}", "down as {label} by {model}", "{model} brought up {label}", "{label} was written down by {model}",
+    "why the {model} model set down {label}", "{model} stood up for {label}", "{model} broke it down to {label}", "{model} is against all but {label}",
     "{model} says {label}", "{model} -> {label}", "{model}: {label}", "{model} predicted {label}", "{label} from {model}", "{label} by {model}",
     "{label} according to {model}", "the {model} model thinks {label}", "{model} model, {label}", "{model} / {label}", "{label} ({model})", "{model} = {label}",
     "{label} is what the {model} model says", "{model} chose {label}", "why did {model} say {label}?", "{label}, says {model},", "{model} returned {label}",
@@ -91,11 +94,13 @@ LABEL_PROBABILITIES = (
     "label {label} with {probability}", "P({label}) = {probability}", "{label} [{probability}]", "{probability} probability of {label}",
 )
 ASKS = (
+    "Somebody asks for a reason", "What is up with this?", "Break it down for me", "Write it up", "Set it down in words", "A client asks why, so here it goes",
     "Explain", "Why?", "Put it into words", "Explain this", "What does it mean?", "Say why", "Please explain", "Tell me why", "In words, please",
     "Describe it", "Make sense of this", "How come?", "Give the reasons", "A short explanation", "Interpret this", "Say it in plain English", "Explain it to me",
     "Can you explain?", "What happened here?", "I need an explanation", "Summarise", "Hi, why is this?", "Could you say what this means?",
 )
 INTROS = (
+    "noted down: ", "more on it: ", "written up here: ", "down here: ", "for you: ", "so far this came up: ", "what went down: ", "I have this: ", "the reasons would be ",
     "reasons: ", "features: ", "because of ", "what counted: ", "", "", "", "top features: ", "due to: ", "attributions: ", "why: ", "evidence: ", "in order: ",
     "most important first: ", "factors: ", "contributions\n", "drivers: ", "ranked: ", "weights: ", "details:\n", "features\n", "the list: ", "effects: ", "inputs: ",
 )

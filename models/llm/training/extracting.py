@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 def extracting(rng: Random) -> Dialogue:
     """One text about a flower, a payment or anything else, and the JSON that it gives."""
-    if chance(rng, 0.25):
+    if chance(rng, 0.2):
         features = any_texts.features(rng)
         return extraction(features, *any_texts.draw(rng, features))
-    if chance(rng, 0.5):
+    if chance(rng, 0.4):
         text, figures = iris_texts.draw(rng)
         return extraction(iris.FEATURES, text, figures)
     text, figures = payment_texts.draw(rng)

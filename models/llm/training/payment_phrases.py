@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OPENINGS = (
+    "This one is new: ", "Another one: ", "That one again: ", "One thing: ", "One of those: ", "The one in question: ", "A friend (flat {n}) wonders about ", "Our man at desk {n} wonders about ",
     "A clerk (desk {n}) has this: ", "Mr Smith, room {n}, reports ", "We have {n} such cases. One: ", "There were {n} calls today. ", "Bank {n}, branch {n}: ",
     "", "", "", "Payment {n}: ", "Is this fraud? ", "A customer called: ", "Transaction: ", "New payment, ", "Please check: ",
     "Card payment: ", "Case {n}. ", "We saw this today: ", "Hello, ", "Log: ", "Here is one that looks odd: ", "Alert {n}: ",
@@ -78,6 +79,7 @@ FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Ways to say 0, and ways to say 1."""
 PATTERNS: dict[str, tuple[str, ...]] = {
     "amount": (
+        "((purchase|order|charge|booking|buy)) ((of|over|for|worth|:)) {money}", "((payment|payments)) ((over|worth|:|in the amount of)) {money}",
         "((somebody|they|she|he|a person|the customer|our client|the cardholder|a buyer||)) ((paid|spent|bought for|transferred|was charged|was billed|moved|gave|sent|put down|was debited|handed over)) ((about|exactly|||)) {money}",
         "((a|the|this|one)) ((payment|purchase|transaction|charge|order|bill|sum|amount|total|sale|booking|invoice|debit)) ((of|for|over|worth|at|came to|comes to|was|is|:|amounting to|to the tune of)) {money}",
         "{money} ((was|were|have been|got|had been)) ((paid|spent|charged|debited|taken|billed|transferred|withdrawn))",
@@ -207,6 +209,11 @@ NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 """Names that go with any frame, and what may follow the figure."""
 TOGETHER = (
+    "{a}, and then that one: {b}",
+    "{a}; the one in question: {b}",
+    "{a}, then one more: {b}",
+    "{a}, and this one came: {b}",
+    "{a}, and here is the one: {b}",
     "{a} ((at|and|,|, at|,|in|on|with|but|, all|;)) {b}",
     "{a}, {b}",
     "{a} {b}",
