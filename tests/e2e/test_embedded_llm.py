@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.e2e.server import Server
 
 SAMPLE = 24
-FLOOR = 0.7
+FLOOR = 0.8
 
 
 def test_a_sample_of_the_held_out_cases_is_answered_right(server: Server) -> None:
