@@ -1,12 +1,13 @@
 """One dependency over HTTP: a pool of connections, what may go wrong with them, and what the caller hears of it.
 
 BentoML's own client is not used, for its streams lose chunk boundaries, cannot be cancelled and are cut by a total
-timeout; nor is aiohttp, which costs more of the gateway's time than all the rest of it. Two weak places of the stack are built around here. uvicorn closes a connection that was idle for five
-seconds, which races with a request just sent on it: connections are given up sooner than that, and a request
-whose connection was lost before the first byte of an answer is sent once more, on a new connection. And the socket
-of a killed worker still accepts connections, for BentoML's arbiter holds it, and nobody answers them: each probe goes over
-a connection that the last one left open, which the kernel closes with the worker. When that happens and a new
-connection is not answered either, the process is gone, and everybody who waits for an answer to begin hears so.
+timeout; nor is aiohttp, which costs the gateway more time (`docs/performance.md`). Two weak places of the stack are built
+around here. uvicorn closes a connection that was idle for five seconds, which races with a request just sent on it:
+connections are given up sooner than that, and a request whose connection was lost before the first byte of an answer is
+sent once more, on a new connection. And the socket of a killed worker still accepts connections, for BentoML's arbiter
+holds it, and nobody answers them: each probe goes over a connection that the last one left open, which the kernel closes
+with the worker. When that happens and a new connection is not answered either, the process is gone, and everybody who
+waits for an answer to begin hears so.
 """
 
 from __future__ import annotations
@@ -145,8 +146,9 @@ class Upstream:
         """One request, its answer still to be read. Leaving the context early closes the connection, which is how
         the dependency learns that nobody waits.
 
-        Raises NotReached when no connection is made, Unavailable when it is not there or breaks off, DeadlineExceeded when nothing comes for longer than
-        `idle_timeout` seconds. The body's reader sees ConnectionLost and Silent; those it lets pass become one of the two.
+        Raises NotReached when no connection is made, Unavailable when it is not there or breaks off, DeadlineExceeded
+        when nothing comes for longer than `idle_timeout` seconds. The body's reader sees ConnectionLost and Silent; those
+        it lets pass become one of the two.
         """
         connection: Connection | None = None
         request = (method, path, headers or {}, body)
