@@ -1,4 +1,4 @@
-"""Dialogues as tensors: tokens padded to the longest of their own small batch, the loss on answers alone."""
+"""Dialogues as tensors: tokens padded to about the longest of their own small batch, the loss on answers alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from models.llm.training.dialogue import Dialogue
+
+
+LENGTHS = 32
+"""Batches are as long as a multiple of this: oneDNN makes a kernel for every shape that it meets, and with lengths of all
+kinds it spent three steps in ten on that (0.93 s a step, 0.67 s with this)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def encode(tokenizer: Tokenizer, drawn: Sequence[Dialogue]) -> list[tuple[list[i
 def _batch(tokenizer: Tokenizer, rows: Sequence[tuple[list[int], int]]) -> Batch:
     import torch
 
-    longest = max(len(tokens) for tokens, _ in rows)
+    longest = -(-max(len(tokens) for tokens, _ in rows) // LENGTHS) * LENGTHS
     padded = torch.full((len(rows), longest), vocabulary.number_of(tokenizer, vocabulary.PAD))
     places: list[int] = []
     targets: list[int] = []
