@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import bentoml
 
 from services.errors import InvalidInput, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from services.known_head import KnownHead
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,14 +26,39 @@ Header = tuple[bytes, bytes]
 TIMEOUT_HEADER = "x-request-timeout"
 """Seconds that the sender of a request still waits for its answer."""
 
-ANSWER = "tandem.answer"
-"""Name of the scope's extension that answers in one write, past every layer between; see `services.http_protocol`."""
-PIECE = "tandem.piece"
-"""Name of the one that sends one more piece of a body that has begun, without a task."""
+SHORTCUT = "tandem.shortcut"
+"""Name of the scope's extension that is a `Shortcut`."""
 _NO_EXTENSIONS: Mapping[str, Any] = {}
 _JSON: Header = (b"content-type", b"application/json")
 _MOST_DIGITS = 18
 """Of a content length that is worth reading: Python refuses to read numbers of some thousand digits."""
+
+
+class Shortcut(Protocol):
+    """What the server under `services.http_protocol` does at once, past every layer between and without ASGI's messages."""
+
+    known: KnownHead | None
+    """The request's head, where it came before on the same connection."""
+
+    def whole_body(self) -> bytes | None:
+        """The request's body, once; None where it is not all there yet, or the client has left."""
+        ...
+
+    def answer(self, status: int, body: bytes, headers: Iterable[Header], told: bytes = b"") -> bool:
+        """Answer in one write; False, with nothing written, where that is for the ordinary way to do. `told` are further headers as
+        they go out, each with its line's end, which are not looked at.
+        """
+        ...
+
+    def piece(self, body: bytes) -> bool:
+        """Send one more piece of a body that has begun, without a task; False, with nothing written, as above."""
+        ...
+
+
+def shortcut_of(scope: Scope) -> Shortcut | None:
+    """The short way round, where there is one."""
+    shortcut: Shortcut | None = scope.get("extensions", _NO_EXTENSIONS).get(SHORTCUT)
+    return shortcut
 
 
 class HasFront(Protocol):
@@ -69,13 +97,15 @@ class FrontMiddleware:
             service: HasFront = bentoml.get_current_service()
             self._front = service.front(self._bentoml_app)
         if not self._first:
-            for shortcut in (ANSWER, PIECE):
-                scope.get("extensions", {}).pop(shortcut, None)
+            scope.get("extensions", {}).pop(SHORTCUT, None)
         await self._front(scope, receive, send)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises PayloadTooLarge past `limit` bytes, before reading where its length is announced."""
+    shortcut = shortcut_of(scope)
+    if shortcut is not None and (there := shortcut.whole_body()) is not None:
+        return _within(there, limit)
     for name, value in scope["headers"]:
         if name == b"content-length" and _length(value) > limit:
             raise _too_large(limit)
@@ -114,11 +144,21 @@ def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
 
 
-async def answer(scope: Scope, send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:
-    """One whole answer, in one write where the server can: head and body in two cost the reader a second wake-up."""
-    at_once = scope.get("extensions", _NO_EXTENSIONS).get(ANSWER)
-    if at_once is None or not at_once(status, body, headers):
-        await send_bytes(send, status, body, headers)
+async def answer(
+    scope: Scope, send: Send, status: int, body: bytes, headers: Iterable[Header], told: bytes = b""
+) -> None:
+    """One whole answer, in one write where the server can: head and body in two cost the reader a second wake-up. `told` are
+    further headers, as in `Shortcut.answer`.
+    """
+    shortcut = shortcut_of(scope)
+    if shortcut is None or not shortcut.answer(status, body, headers, told):
+        await send_bytes(send, status, body, (*headers_in(told), *headers))
+
+
+def headers_in(told: bytes) -> list[Header]:
+    """Headers as ASGI has them, of ones that are written out."""
+    pairs = (line.partition(b": ") for line in told.splitlines())
+    return [(name, value) for name, _, value in pairs]
 
 
 async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:

@@ -1,7 +1,7 @@
 """One request and its answer: uvicorn's own, made for half, and answered in one write.
 
-uvicorn makes two writes of an answer, each a system call that wakes the reader. The one is offered to the app as an ASGI extension,
-and does at once what `RequestResponseCycle.send` does in two calls.
+uvicorn makes two writes of an answer, each a system call that wakes the reader. The one is offered to the app as an ASGI extension, and
+does at once what `RequestResponseCycle.send` does in two calls; so is a body that has come in whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from services.asgi import ANSWER, PIECE
+from services.asgi import SHORTCUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,23 +19,34 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from services.asgi import Header, Message
+    from services.known_head import KnownHead
 
 _LARGE = 64 * 1024
 """Bytes from which on a copy of the body costs more than a second write."""
 
 
 class Cycle(RequestResponseCycle):
-    """A request to a connection, and its answer."""
+    """A request to a connection, and its answer: a `services.asgi.Shortcut`."""
 
     disconnected = False
     more_body = True
     response_started = False
     response_complete = False
-    chunked_encoding = None
+    chunked_encoding: bool | None = None
     expected_content_length = 0
 
-    def __init__(self, connection: HttpToolsProtocol, keep_alive: bool) -> None:
-        """All that uvicorn's own has, which it takes one by one: the above is the same for every request."""
+    def __init__(
+        self,
+        connection: HttpToolsProtocol,
+        *,
+        keep_alive: bool,
+        known: KnownHead | None = None,
+        body: bytes | bytearray | None = None,
+    ) -> None:
+        """All that uvicorn's own has, which it takes one by one: the above is the same for every request. `known` is its head, where
+        it came before, and `body` then all of its body.
+        """
+        self.known = known
         self.scope = connection.scope
         self.transport = connection.transport
         self.flow = connection.flow
@@ -47,23 +58,39 @@ class Cycle(RequestResponseCycle):
         self.on_response = connection.on_response_complete
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = connection.expect_100_continue
-        self.body = bytearray()
-        self.scope["extensions"] = {ANSWER: self.answer, PIECE: self.piece}  # type: ignore[dict-item]
+        if body is None:
+            self.body = bytearray()
+        else:
+            self.body = body  # type: ignore[assignment]
+            self.more_body = False
+            self.message_event.set()
+        self.scope["extensions"] = {SHORTCUT: self}  # type: ignore[dict-item]
 
-    def answer(self, status: int, body: bytes, headers: Iterable[Header]) -> bool:
+    def whole_body(self) -> bytes | None:
+        """The request's body, once; None where it is not all there yet, or the client has left."""
+        if self.more_body or self.disconnected or self.response_complete:
+            return None
+        body, self.body = bytes(self.body), bytearray()
+        self.message_event.clear()
+        return body
+
+    def answer(self, status: int, body: bytes, headers: Iterable[Header], told: bytes = b"") -> bool:
         """Answer the request; False, with nothing written, where that is for the ordinary way to do.
 
-        Which is: to a HEAD request, to a client that left or does not read, and when a header holds a line break or is about the
-        connection.
+        Which is: to a HEAD request, to a client that left or does not read, and when one of `headers` holds a line break or is about
+        the connection. `told` is not looked at.
         """
         if self.response_started or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
             return False
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
-        told = b"".join(lines)
-        if len(told.splitlines()) != len(lines) or b"connection:" in told:
-            return False
+        if headers:
+            lines = [b"%b: %b\r\n" % header for header in headers]
+            written = b"".join(lines)
+            if len(written.splitlines()) != len(lines) or b"connection:" in written:
+                return False
+            told += written
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        head = b"%bcontent-length: %d\r\n%b%b" % (STATUS_LINE[status], len(body), told, end)
+        own = _written(self.default_headers)
+        head = b"%bcontent-length: %d\r\n%b%b%b" % (STATUS_LINE[status], len(body), own, told, end)
         self.waiting_for_100_continue = False
         self.response_started = self.response_complete = True
         self.chunked_encoding = False
@@ -103,3 +130,19 @@ class Cycle(RequestResponseCycle):
     def _let_go(self) -> None:
         """Of what leads from the scope back here: the collector would have to find that out."""
         self.scope.pop("extensions", None)
+
+
+class _Written:
+    """The headers of every answer, as they go out; uvicorn makes a new list of them each second, for the date."""
+
+    def __init__(self) -> None:
+        self._of: list[Header] = []
+        self._lines = b""
+
+    def __call__(self, headers: list[Header]) -> bytes:
+        if headers is not self._of:
+            self._of, self._lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._lines
+
+
+_written = _Written()

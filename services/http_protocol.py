@@ -9,6 +9,7 @@ headers. What is left to do here, once a connection or a read rather than once a
   passed over, as RFC 9110 allows, and the request answered in plain HTTP/1.1;
 * a timer was started after every answer and stopped by the next request: a connection now looks at itself now and then;
 * an answer went out in two writes: `http_answer.py` makes one of them;
+* a head was parsed each time that it came: `known_head.py` recognises one that came before on the connection;
 * a client that does not read its answer held it, and what makes it, for ever: it is let go of;
 * a request that expects `100 Continue` and is refused may be followed by its body or by another request: nobody can tell which, so
   such a connection is closed after the answer.
@@ -17,7 +18,7 @@ headers. What is left to do here, once a connection or a read rather than once a
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import unquote
 
 import httptools
@@ -25,14 +26,20 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.http_answer import Cycle
+from services.known_head import known_head
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn._types import ASGI3Application
 
+    from services.asgi import Scope
+    from services.known_head import KnownHead
+
 LONGEST_HEAD = 64 * 1024
 """Bytes of a request's target and headers, and of what else a client may send that is no body: trailers, chunk extensions."""
+_TRIES = 4
+"""Heads in a row that a connection remembers and never hears again, after which it remembers no other."""
 _SEPARATORS = 4
 """Bytes around the name and value of a header."""
 
@@ -55,6 +62,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._fruitless = 0
         """Bytes of the reads since the last that did."""
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._plain_app: ASGI3Application
+        """The app, less uvicorn's look at what a proxy says of its clients."""
+        self._known: KnownHead | None = None
+        """The head of the last request, which the next one may repeat."""
+        self._tries = _TRIES
         self._awaited: object | None = None
         self._received_by_then = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +81,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app = _without_distrusted(self.app, self.client)
+        self._plain_app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
         self._timer = self.loop.call_later(self.look_seconds, self._look)
         self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
 
@@ -79,9 +92,13 @@ class HttpProtocol(HttpToolsProtocol):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        between = self._is_between()
         self._rests = False
         self._read = len(data)
         self._received += self._read
+        if between and self._known is not None and (body := self._known.body_in(data)) is not None:
+            self._begin_known(self._known, body)
+            return
         self._fruitful = False
         try:
             self.parser.feed_data(data)
@@ -93,6 +110,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self._fruitful:
             self._fruitless = 0
+            if between and self._tries:
+                self._remember(data)
             return
         self._fruitless += self._read
         if self._fruitless > LONGEST_HEAD:
@@ -119,13 +138,35 @@ class HttpProtocol(HttpToolsProtocol):
         scope["query_string"] = target.query or b""
         before = self.cycle
         keeps = version != "1.0" and parser.should_keep_alive() and not self.expect_100_continue
-        cycle = self.cycle = Cycle(self, keeps)
+        cycle = self.cycle = Cycle(self, keep_alive=keeps)
         self.headers = []  # trailers are not headers
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _is_between(self) -> bool:
+        """Whether what comes next is the beginning of a request, and the only one under way."""
+        cycle = self.cycle
+        if cycle is None:
+            return self.scope is None and not self._received
+        return self._rests and self.scope is cycle.scope and not cycle.more_body
+
+    def _remember(self, data: bytes) -> None:
+        """Know the head of the request that `data` is all of, if it comes again."""
+        cycle = self.cycle
+        if cycle.scope is self.scope and cycle.keep_alive and not cycle.more_body and not self.pipeline:
+            self._tries -= 1
+            self._known = known_head(data, cast("Scope", cycle.scope))
+
+    def _begin_known(self, known: KnownHead, body: bytes) -> None:
+        """As `on_headers_complete`, of a request that is all here and whose head came before."""
+        self._tries = _TRIES
+        self._fruitless = 0
+        self.scope = known.scope(len(body))  # type: ignore[assignment]
+        self.cycle = Cycle(self, keep_alive=True, known=known, body=body)
+        self._start_asgi_task(self.cycle, self.app if known.is_forwarded else self._plain_app)
 
     def on_body(self, body: bytes) -> None:
         self._fruitful = True

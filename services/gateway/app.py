@@ -9,13 +9,14 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from services.asgi import ANSWER
+from services.asgi import SHORTCUT, shortcut_of
 from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
 from services.gateway.control.path import Control
 from services.gateway.document import DocumentRoutes
 from services.gateway.exchange import ClientGone, Departures, Exchange
+from services.gateway.head import Head, read_head
 from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
 from services.gateway.oip.rest import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from services.asgi import ASGIApp, Message, Receive, Scope, Send
+    from services.gateway.control.passage import Passage
     from services.gateway.dataplane import DataPlane
     from services.gateway.native.routes import NativeRoutes
     from services.telemetry.recorder import Telemetry
@@ -54,6 +56,20 @@ class Route:
     method: str
     handler: Callable[[Exchange], Awaitable[None]]
     error_body: Callable[[ServingError, str], bytes] = native_errors.error_body
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the head of a request asks for."""
+
+    route: Route | None
+    template: str
+    method: str
+    handler: Callable[[Exchange], Awaitable[None]] | None
+    """What answers; None where the path is not there, or takes another method."""
+    head: Head
+    passage: Passage | None = None
+    """What the last request with this head and its key was let in with, where others may share it."""
 
 
 def routes(
@@ -125,26 +141,23 @@ class GatewayApp:
         self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = template = scope["path"]
-        route = self._table.get(path)
-        if route is None:
-            if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
-                await self._fallback(scope, receive, send)
-                return
-            route, template = self._find(path)
-        line = AccessLine(time.time(), self._ids.of_headers(scope["headers"]), scope["method"], template, 500, 0.0)
-        began = self._telemetry.begin(line, scope["headers"])
+        asked = self._asked(scope)
+        if asked is None:
+            await self._fallback(scope, receive, send)
+            return
+        head = asked.head
+        line = AccessLine(time.time(), head.request_id or self._ids.new(), asked.method, asked.template, 500, 0.0)
+        began = self._telemetry.begin(line, head.caller)
         if self._control.closing:
             send = _closing(scope, send)
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
-            handler = _handler(route, scope)
-            if self._control.concerns(scope["headers"]):
-                exchange.passage = passage = await self._control.enter(template, scope["headers"], _host(scope))
-                line.key = passage.key_name if passage is not None else ""
+            handler = asked.handler or _refuse(asked.route, scope)
+            if self._control.concerns(head):
+                await self._enter(asked, exchange)
             await handler(exchange)
         except ServingError as error:
-            await self._fail(exchange, error, route)
+            await self._fail(exchange, error, asked.route)
         except (ClientGone, asyncio.CancelledError) as end:
             _gone(line)
             if not (isinstance(end, ClientGone) or exchange.departed or self._control.closing):
@@ -153,10 +166,49 @@ class GatewayApp:
             logger.exception("Request %s failed", line.request_id)
             if exchange.started:
                 raise
-            await self._fail(exchange, InternalError("Something went wrong on our side."), route)
+            await self._fail(exchange, InternalError("Something went wrong on our side."), asked.route)
         finally:
             exchange.close()
             self._telemetry.end(began, line)
+
+    def _asked(self, scope: Scope) -> _Asked | None:
+        """What the head of a request asks for, read once where it comes again; None when that is for BentoML's app to answer."""
+        shortcut = shortcut_of(scope)
+        known = shortcut.known if shortcut is not None else None
+        if known is None:
+            return self._read(scope)
+        asked: _Asked | None = known.memo
+        if asked is None:
+            asked = known.memo = self._read(scope)
+        return asked
+
+    def _read(self, scope: Scope) -> _Asked | None:
+        path = template = scope["path"]
+        route = self._table.get(path)
+        if route is None:
+            if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
+                return None
+            route, template = self._find(path)
+        method = scope["method"]
+        found = route is not None and (method == route.method or (method, route.method) == ("HEAD", "GET"))
+        return _Asked(route, template, method, route.handler if route and found else None, read_head(scope["headers"]))
+
+    async def _enter(self, asked: _Asked, exchange: Exchange) -> None:
+        """Let the request in that asks for `asked`, or raise what its client hears."""
+        passage = asked.passage
+        if passage is None or passage.ended or passage.until <= exchange.line.time or self._control.refuses:
+            passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
+            if passage is None:
+                return
+            if passage.holder is not None and passage.is_shared:
+                asked.passage = passage
+        exchange.line.key = passage.key_name
+        if passage.owed:
+            await passage.charge(passage.owed)
+        else:
+            exchange.told = passage.count()
+        exchange.passage = passage
+        passage.begin()
 
     def _find(self, path: str) -> tuple[Route | None, str]:
         """The route of a path that names a model."""
@@ -182,14 +234,12 @@ class GatewayApp:
         await exchange.json(error.error_code, error_body(error, line.request_id), headers)
 
 
-def _handler(route: Route | None, scope: Scope) -> Callable[[Exchange], Awaitable[None]]:
-    """What answers a request. Raises RouteNotFound or MethodNotAllowed."""
-    path, method = scope["path"], scope["method"]
+def _refuse(route: Route | None, scope: Scope) -> NoReturn:
+    """Raises RouteNotFound or MethodNotAllowed."""
+    path = scope["path"]
     if route is None:
         raise RouteNotFound(f"There is nothing at {path!r}.")
-    if method != route.method and (method, route.method) != ("HEAD", "GET"):
-        raise MethodNotAllowed(f"{path} takes {route.method}, not {method}.", allow=route.method)
-    return route.handler
+    raise MethodNotAllowed(f"{path} takes {route.method}, not {scope['method']}.", allow=route.method)
 
 
 def _gone(line: AccessLine) -> None:
@@ -199,7 +249,7 @@ def _gone(line: AccessLine) -> None:
 
 def _closing(scope: Scope, send: Send) -> Send:
     """As `send`, but asks the client to use the connection no more: its next request goes to another server then."""
-    scope.get("extensions", {}).pop(ANSWER, None)  # the short way round `send`
+    scope.get("extensions", {}).pop(SHORTCUT, None)  # the short way round `send`
 
     async def closing(message: Message) -> None:
         if message["type"] == "http.response.start":

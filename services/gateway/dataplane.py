@@ -128,8 +128,11 @@ class DataPlane:
         """
         self._health.require("classifier")
         work = current()
-        free = not work.caller and work.deadline is None
-        timeout = self._timeout if free else await self._permitted(spec)
+        if work.counts or work.deadline is not None:
+            timeout = await self._permitted(spec)
+        else:  # as that, without waiting
+            work.allow(spec.name)
+            timeout = self._timeout
         batcher = self._lane(spec).batcher
         answers: list[Probabilities]
         if 0 < len(rows) <= self._slice:

@@ -6,17 +6,16 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from services.asgi import PIECE, answer, read_body
+from services.asgi import answer, headers_in, read_body, shortcut_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Coroutine, Iterable
 
     from services.asgi import Header, Receive, Scope, Send
     from services.gateway.control.passage import Passage
     from services.telemetry.access_log import AccessLine
 
 
-_NO_EXTENSIONS: Mapping[str, Any] = {}
 _LONG = 0.05
 """Seconds of work after which it is worth knowing whether the client still waits."""
 
@@ -40,6 +39,7 @@ class Exchange:
         "passage",
         "scope",
         "started",
+        "told",
     )
 
     def __init__(
@@ -57,6 +57,8 @@ class Exchange:
         self._watch: asyncio.Task[None] | None = None
         self.passage: Passage | None = None
         """How the request was let in; None when nothing keeps watch over it."""
+        self.told = b""
+        """What the caller hears of its limits, as header lines, where its passage is not its own."""
         self._receive = receive
         self._send = send
         self.body_limit = body_limit
@@ -97,10 +99,9 @@ class Exchange:
         """Send a whole answer."""
         self.started = self.answered = True
         self.line.status = status
-        head = ((b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers)
-        if self.passage is not None:
-            head = (*head, *self.passage.headers())
-        return answer(self.scope, self._send, status, body, head)
+        if self.passage is not None and (standing := self.passage.headers()):
+            headers = (*headers, *standing)
+        return answer(self.scope, self._send, status, body, headers, self._told(content_type))
 
     async def stream(
         self, status: int, pieces: AsyncGenerator[bytes, None], content_type: bytes, headers: Iterable[Header] = ()
@@ -122,8 +123,8 @@ class Exchange:
         """Send one more piece of a stream from where it came in, past the task that streams; False, with nothing sent, where that is
         for `stream` to do.
         """
-        at_once = self.scope.get("extensions", _NO_EXTENSIONS).get(PIECE)
-        return at_once is not None and self.started and at_once(piece)
+        shortcut = shortcut_of(self.scope)
+        return shortcut is not None and self.started and shortcut.piece(piece)
 
     async def while_connected(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` for as long as the client waits for it. Call it once the body has been read.
@@ -155,10 +156,15 @@ class Exchange:
     async def _start(self, status: int, content_type: bytes, headers: Iterable[Header]) -> None:
         self.started = True
         self.line.status = status
-        head = [(b"content-type", content_type), (b"x-request-id", self.line.request_id.encode("latin-1")), *headers]
+        head = [*headers_in(self._told(content_type)), *headers]
         if self.passage is not None:
             head += self.passage.headers()
         await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    def _told(self, content_type: bytes) -> bytes:
+        """The headers of every answer, as they go out: made of nothing that could break out of its line."""
+        request_id = self.line.request_id.encode("latin-1")
+        return b"content-type: %b\r\nx-request-id: %b\r\n%b" % (content_type, request_id, self.told)
 
 
 class Departures:

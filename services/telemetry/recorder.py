@@ -17,7 +17,8 @@ from services.telemetry.processes import ProcessesCollector
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.telemetry.tracing import Headers, Tracing
+    from services.telemetry.trace_context import Caller
+    from services.telemetry.tracing import Tracing
 
 
 class Telemetry:
@@ -41,12 +42,12 @@ class Telemetry:
         self._log = AccessLog(logs or LogsSettings()) if access_log else None
         self.active = 0
 
-    def begin(self, line: AccessLine, headers: Headers = ()) -> float:
-        """Note that the request of `line` has come in; returns the time to hand to `end`."""
+    def begin(self, line: AccessLine, caller: Caller | None = None) -> float:
+        """Note that the request of `line` has come in, which belongs to the span of `caller`; returns the time to hand to `end`."""
         self.active += 1
         work_for(line)
         if self._tracing is not None:
-            self._tracing.begin(line, headers)
+            self._tracing.begin(line, caller)
         return time.perf_counter()
 
     def end(self, began: float, line: AccessLine) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FORMAT = re.compile(rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+PARENT = b"traceparent"
+"""The header that names the caller's span."""
 _LONGEST_STATE = 512
 """Bytes of a `tracestate` that must be passed on; a longer one is left out whole, as the recommendation allows."""
 
@@ -36,7 +38,7 @@ class Caller(NamedTuple):
 def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
     """The caller's span; None when it names none, more than one, or one that cannot be read."""
     for name, _ in headers:
-        if name == b"traceparent":
+        if name == PARENT:
             return _read(headers)
     return None
 
@@ -45,7 +47,7 @@ def _read(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
     parent: bytes | None = None
     state = b""
     for name, value in headers:
-        if name == b"traceparent":
+        if name == PARENT:
             parent = value if parent is None else b""
         elif name == b"tracestate":
             state = state + b"," + value if state else value

@@ -38,9 +38,8 @@ class Tracing:
         self._open: dict[int, TraceSpan] = {}
         self.close = close
 
-    def begin(self, line: AccessLine, headers: Headers) -> None:
-        """A request has come in: from here on its task works under its span, where it is sampled."""
-        caller = caller_of(headers)
+    def begin(self, line: AccessLine, caller: Caller | None) -> None:
+        """A request has come in, which belongs to the span of `caller`: from here on its task works under its own, where it is sampled."""
         if caller is not None:
             line.trace_id = caller.trace_id
         if not self._samples(caller):

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("services.tensors", "services.unpacking", "services.classifier.serving_state", "services.roles"),
     (
         "services.asgi",
+        "services.known_head",
         "services.http_answer",
         "services.http_protocol",
         "services.frames",
@@ -46,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.gateway.contract",
         "services.gateway.stacking",
         "services.gateway.request_ids",
+        "services.gateway.head",
         "services.gateway.catalogue",
         "services.gateway.agreement",
         "services.gateway.watching",

@@ -58,6 +58,8 @@ class Identity:
         self._failing = False
         self._known = True
         if keys is not None:
+            for holder in self._keys.values():
+                holder.retire()
             holders = [Holder(key) for key in keys]
             self._keys = {holder.digest[:_INDEX]: holder for holder in holders}
             self._seen = {}
@@ -114,6 +116,11 @@ class Holder:
         self._scopes = frozenset(get_args(Scope) if "admin" in key.scopes else key.scopes)
         self._models = frozenset(key.models)
 
+    def retire(self) -> None:
+        """The keys have changed: what this one let in lets nobody else in."""
+        if self.passage is not None:
+            self.passage.ended = True
+
     def check_scopes(self, scopes: Sequence[Scope]) -> None:
         """Raises PermissionDenied unless the key has all of `scopes`; `admin` may do everything."""
         for scope in scopes:
@@ -124,11 +131,6 @@ class Holder:
         """Raises PermissionDenied unless the key may use `model`."""
         if self._models and model not in self._models:
             raise PermissionDenied(f"The key {self.key.name!r} may not use the model {model!r}.", param="model")
-
-
-def bearer(value: bytes) -> bytes | None:
-    """The secret in an `authorization` header; None for another scheme."""
-    return value[7:].strip() if value[:7].lower() == b"bearer " else None
 
 
 @lru_cache(4096)

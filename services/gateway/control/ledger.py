@@ -93,6 +93,11 @@ class Ledger(Protocol):
         """The same as `reserve`, for less, of a ledger on this machine, which nobody waits for; None of one that is far."""
         ...
 
+    @property
+    def count(self) -> Callable[[Bucket], tuple[int, float]] | None:
+        """The same for less still: one request to a bucket that limits nothing else; how many remain, and seconds until all are there."""
+        ...
+
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         """Make all of `charges`, or none. No two may be on one bucket. Raises Refused or LedgerDown."""
         ...
@@ -117,6 +122,9 @@ class NoLedger:
         self._reason = reason
 
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
+        raise LedgerDown(self._reason)
+
+    def count(self, bucket: Bucket) -> tuple[int, float]:  # noqa: ARG002 - the protocol's signature
         raise LedgerDown(self._reason)
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from services.gateway.control.ledger import Charge, Reserved
+    from services.gateway.control.ledger import Bucket, Charge, Reserved
     from services.gateway.control.rates import Algorithm
 
 _LOCK_SECONDS = 0.05
@@ -90,6 +90,10 @@ class FileLedger(MemoryLedger):
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:
         with self._lock:
             return super().reserve_now(charges)
+
+    def count(self, bucket: Bucket) -> tuple[int, float]:
+        with self._lock:
+            return super().count(bucket)
 
     def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
         try:

@@ -32,6 +32,7 @@ class RedisLedger:
     """Buckets in Redis, on its own clock."""
 
     reserve_now = None
+    count = None
 
     def __init__(self, client: Redis, algorithm: str, *, prefix: str, timeout: float, retry_interval: float) -> None:
         """`timeout` bounds every call, in seconds; after one that failed, Redis counts as down for `retry_interval`."""

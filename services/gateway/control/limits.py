@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from services.asgi import Header
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
+    from services.gateway.control.passage import Passage
     from services.settings.control import LimitsSettings, RatesSettings
     from services.telemetry.metrics import Metrics
 
 logger = logging.getLogger("tandem.gateway")
 
+_REMAINING, _RESET = b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"
 _REMEMBERED = 10_000
 """Callers whose buckets are kept at hand."""
 
@@ -28,7 +30,7 @@ _REMEMBERED = 10_000
 class Entry:
     """What a caller is charged for each request, made once."""
 
-    __slots__ = ("bucket", "charges", "charges_of_stream", "holds")
+    __slots__ = ("bucket", "charges", "charges_of_stream", "holds", "passage", "plain", "told")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
@@ -37,6 +39,12 @@ class Entry:
         self.charges = (Charge(bucket, 1, 0, int(self.holds)),)
         self.charges_of_stream = (Charge(bucket, 0, 0, int(self.holds)),)
         """For a stream of requests, which count one by one."""
+        self.passage: Passage | None = None
+        """What the requests share of a caller without a key who is charged nothing else; made at the first of them."""
+        self.plain = bucket.requests > 0 and not bucket.tokens and not self.holds
+        """Whether requests a minute are all that is limited."""
+        self.told = b"%b: %b\r\n%b: %%d\r\n%b: %%ds\r\n" % (*bucket.told[0], _REMAINING, _RESET)
+        """What a caller hears of them, as it goes out: to be filled in with how many remain, and seconds until all are there."""
 
 
 class Use:
@@ -61,6 +69,8 @@ class Limits:
         self.ledger = ledger
         self.near = ledger.reserve_now
         """How the ledger reserves where nobody has to wait for it; else None."""
+        self.near_count = ledger.count
+        """The same, of requests alone."""
         self._metrics = metrics
         metrics.watch(LIMITER_UP, lambda: {(): float(not self._down)})
         self._settings = settings
@@ -145,6 +155,22 @@ class Limits:
         self._allowed.pending += 1
         return reserved
 
+    def count_now(self, entry: Entry) -> bytes:
+        """Charge one request to a `plain` entry, where `near_count` says that this can be; returns what its caller hears of it.
+
+        Raises LimitExceeded or Unavailable.
+        """
+        assert self.near_count is not None
+        try:
+            remaining, reset = self.near_count(entry.bucket)
+        except (Refused, LedgerDown) as error:
+            self._not_made(error)
+            return b""
+        if self._down:
+            self.note_up()
+        self._allowed.pending += 1
+        return entry.told % (remaining, ceil(reset))
+
     def _not_made(self, error: Refused | LedgerDown) -> None:
         """Raises what the caller hears; returns when the caller is let in all the same."""
         if isinstance(error, Refused):
@@ -191,8 +217,8 @@ def headers_of(standings: Sequence[Standing]) -> list[Header]:
     if by_requests is not None:
         headers += (
             by_requests.bucket.told[0],
-            (b"x-ratelimit-remaining-requests", b"%d" % by_requests.requests),
-            (b"x-ratelimit-reset-requests", b"%ds" % ceil(by_requests.requests_reset)),
+            (_REMAINING, b"%d" % by_requests.requests),
+            (_RESET, b"%ds" % ceil(by_requests.requests_reset)),
         )
     if by_tokens is not None:
         headers += (

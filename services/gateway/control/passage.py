@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, ClassVar
 
 from services.errors import LimitExceeded
 from services.gateway.control.ledger import Charge
@@ -22,19 +23,34 @@ if TYPE_CHECKING:
 class Passage(Work):
     """A request that was let in. `leave` must follow, whatever becomes of it.
 
-    This one has no state: the requests with one key share it as long as neither a limit nor a deadline bounds them. It is not
-    taken back when one ends, for the next begins with another.
+    This one has no state: the requests with one key share it as long as they have no deadline, and no limit but one on their number. It
+    is not taken back when one ends, for the next begins with another.
     """
 
     holder: Holder | None = None
+    is_shared: ClassVar[bool] = True
+    """Whether other requests of the caller may use it as well."""
     key_name: str = ""
     """Name of the key that was used; empty when none was needed."""
+    until: float = math.inf
+    """When the key expires that it was let in with, in seconds since 1970; it lets nobody in from then on."""
+    ended: bool = False
+    """Whether the keys have changed since, so that it lets nobody in any more."""
     owed: Sequence[Charge] = ()
     """What must be charged before it begins."""
+    limits: Limits | None = None
+    entry: Entry | None = None
+    """What the caller is charged for each request; None when nothing limits all that it does."""
 
     def begin(self) -> None:
         """From here on this task works for the request."""
         begin(self)
+
+    def count(self) -> bytes:
+        """Count a request of those that share this passage; returns what its caller hears of that, as header lines. Raises LimitExceeded
+        or Unavailable.
+        """
+        return b""
 
     async def charge(self, charges: Sequence[Charge]) -> None:
         """Make `charges`. Raises LimitExceeded or Unavailable."""
@@ -54,12 +70,19 @@ class Passage(Work):
         """The request has ended."""
 
 
+class CountedPassage(Passage):
+    """The one that all requests of a caller share whom nothing bounds but its requests a minute."""
+
+    def count(self) -> bytes:
+        assert self.limits is not None
+        assert self.entry is not None
+        return self.limits.count_now(self.entry)
+
+
 class OwnPassage(Passage):
     """The passage of one request alone: it has a deadline, or is charged and settled."""
 
-    limits: Limits | None = None
-    entry: Entry | None = None
-    """What the caller is charged for each request; None when nothing limits all that it does."""
+    is_shared: ClassVar[bool] = False
     per_use: bool = False
     """Whether the caller is charged for each use of a model, instead of the request."""
     settles: bool = False

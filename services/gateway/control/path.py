@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING
 
 from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, Unavailable
-from services.gateway.control.identity import address_of, bearer
+from services.gateway.control.identity import address_of
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.passage import OwnPassage, Passage
+from services.gateway.control.passage import CountedPassage, OwnPassage, Passage
 from services.gateway.control.policy import need_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from services.gateway.control.identity import Holder, Identity
-    from services.gateway.control.limits import Limits
+    from services.gateway.control.limits import Entry, Limits
+    from services.gateway.head import Head
 
 logger = logging.getLogger("tandem.gateway")
 
-_TIMEOUT = TIMEOUT_HEADER.encode()
-_TELLING = frozenset({b"authorization", b"x-api-key", _TIMEOUT})
 _STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 """The call whose requests count one by one."""
 _TEND_SECONDS = 1.0
@@ -40,7 +37,8 @@ class Control:
         self._identity = identity
         self._limits = limits
         self._asks_all = limits is not None and limits.configured
-        self._refuses = False
+        self.refuses = False
+        """Whether nobody is let in any more."""
         self.closing = False
         """Whether the server is about to stop, and clients should go elsewhere with their next request."""
         self._poll_interval = poll_interval
@@ -72,62 +70,69 @@ class Control:
 
     def refuse(self) -> None:
         """Let nobody in from now on."""
-        self._refuses = self._asks_all = True
+        self.refuses = self._asks_all = True
 
-    def concerns(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether a request must `enter` at all: with no keys, no limits and no deadline it need not."""
-        if self._asks_all or (self._identity is not None and self._identity.closed):
-            return True
-        for name, _ in headers:  # a loop costs half of what any() does, on every request  # noqa: SIM110
-            if name == _TIMEOUT:
-                return True
-        return False
+    def concerns(self, head: Head) -> bool:
+        """Whether a request must be let in at all: with no keys, no limits and no deadline it need not."""
+        return self._asks_all or head.timeout is not None or (self._identity is not None and self._identity.closed)
 
-    async def enter(
-        self, route: str, headers: Iterable[tuple[bytes, bytes]], host: str | None, *, seconds: float | None = None
+    async def enter(self, route: str, head: Head, host: str | None, *, seconds: float | None = None) -> Passage | None:
+        """Let a request to `route` in, and charge it what it owes. As `admit` otherwise; raises LimitExceeded as well."""
+        passage = self.admit(route, head, host, seconds=seconds, counts=False)
+        if passage is not None:
+            if passage.owed:
+                await passage.charge(passage.owed)
+            passage.begin()
+        return passage
+
+    def admit(
+        self, route: str, head: Head, host: str | None, *, seconds: float | None = None, counts: bool = True
     ) -> Passage | None:
         """Let a request to `route` in that came from `host`; None when nothing keeps watch over that route.
 
-        `headers` have lower-case names; `seconds` is how long the caller waits, where the protocol itself says so. Raises
-        Unauthenticated, PermissionDenied, LimitExceeded, InvalidInput or Unavailable.
+        Its passage has yet to be charged what it owes, or `counts` it where it owes nothing, and to begin. `seconds` is how long the
+        caller waits, where the protocol itself says so. Raises Unauthenticated, PermissionDenied, InvalidInput or Unavailable.
         """
         need = need_of(route)
         if need is None:
             return None
-        if self._refuses:
+        if self.refuses:
             raise Unavailable("The server is stopping. Another one, or this one in a moment, takes requests.")
-        secret = timeout = None
-        for name, value in headers:
-            if name in _TELLING:
-                if name == b"authorization":
-                    secret = bearer(value) or secret
-                elif name == _TIMEOUT:
-                    timeout = value
-                else:
-                    secret = secret or value
         holder = None
         identity = self._identity
         if identity is not None and identity.closed:
-            holder = identity.holder_of(secret, route, need)
-        deadline = None if timeout is None and seconds is None else _deadline(timeout, seconds)
-        passage = self._passage(deadline, holder, host, route)
-        if passage.owed:
-            await passage.charge(passage.owed)
-        passage.begin()
+            holder = identity.holder_of(head.secret, route, need)
+        if head.timeout is not None or seconds is not None:
+            return self._own(_deadline(head.timeout, seconds), holder, host, route)
+        shared = holder.passage if holder is not None else None
+        if shared is None:
+            shared = self._shared(holder, host)
+        return self._own(None, holder, host, route) if shared is None or (shared.entry and not counts) else shared
+
+    def _shared(self, holder: Holder | None, host: str | None) -> Passage | None:
+        """What all requests of a caller share that have no deadline; None where each needs a passage of its own."""
+        caller, name, entry = self._caller(holder, host)
+        limits = self._limits
+        if limits is not None and limits.by_model:
+            return None
+        if entry is None:
+            passage = Passage(None, caller, holder=holder, key_name=name)
+        elif limits is not None and limits.near_count is not None and entry.plain:
+            if holder is None and entry.passage is not None:
+                return entry.passage
+            passage = CountedPassage(None, caller, holder=holder, key_name=name, limits=limits, entry=entry)
+            if holder is None:
+                entry.passage = passage
+        else:
+            return None
+        if holder is not None:
+            holder.passage = passage
+            passage.until = math.inf if holder.expires is None else holder.expires
         return passage
 
-    def _passage(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> Passage:
-        if holder is None:
-            caller, name, own = f"address {address_of(host)}" if host else "", "", None
-        elif deadline is None and holder.passage is not None:
-            return holder.passage
-        else:
-            caller, name, own = holder.caller, holder.key.name, holder.limits
+    def _own(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> OwnPassage:
+        caller, name, entry = self._caller(holder, host)
         limits = self._limits
-        entry = limits.of_caller(caller, own) if limits is not None else None
-        if deadline is None and holder is not None and entry is None and (limits is None or not limits.by_model):
-            holder.passage = Passage(None, caller, holder=holder, key_name=name)
-            return holder.passage
         passage = OwnPassage(deadline, caller, holder=holder, key_name=name, limits=limits, entry=entry)
         if entry is not None:
             passage.owed = entry.charges
@@ -137,6 +142,14 @@ class Control:
             passage.per_use = passage.counts = True
             passage.owed = entry.charges_of_stream if entry is not None else ()
         return passage
+
+    def _caller(self, holder: Holder | None, host: str | None) -> tuple[str, str, Entry | None]:
+        """Who asks, the name of its key, and what it is charged for each request."""
+        if holder is None:
+            caller, name, own = f"address {address_of(host)}" if host else "", "", None
+        else:
+            caller, name, own = holder.caller, holder.key.name, holder.limits
+        return caller, name, self._limits.of_caller(caller, own) if self._limits is not None else None
 
     async def _watch_keys(self, identity: Identity) -> None:
         while True:

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from services.errors import DeadlineExceeded, InternalError, InvalidInput, ServingError
+from services.gateway.head import Head, read_head
 from services.gateway.request_ids import HEADER, RequestIds
 from services.gateway.rpc.wire.stream import Method
 from services.telemetry.access_log import AccessLine
@@ -90,7 +91,7 @@ class Calls:
             began, line, given = self._begin(route, stream)
             passage: Passage | None = None
             try:
-                if self._control.concerns(stream.head.headers):
+                if self._control.concerns(_head_of(stream)):
                     passage = await self._enter(route, stream, line)
                 answer = await work(read(stream), Call(stream, line))
                 line.status = _OK
@@ -109,7 +110,7 @@ class Calls:
             began, line, given = self._begin(route, stream)
             passage: Passage | None = None
             try:
-                if self._control.concerns(stream.head.headers):
+                if self._control.concerns(_head_of(stream)):
                     passage = await self._enter(route, stream, line)
                 async with aclosing(work(read(stream), Call(stream, line))) as answers:
                     async for answer in answers:
@@ -126,13 +127,13 @@ class Calls:
         return run
 
     def _begin(self, route: str, stream: Stream) -> tuple[float, AccessLine, bool]:
-        request_id, given = self._ids.of_call(stream.head.headers)
-        line = AccessLine(time.time(), request_id, "GRPC", route, 500, 0.0)
-        return self._telemetry.begin(line, stream.head.headers), line, given
+        head = _head_of(stream)
+        line = AccessLine(time.time(), head.request_id or self._ids.new(), "GRPC", route, 500, 0.0)
+        return self._telemetry.begin(line, head.caller), line, bool(head.request_id)
 
     async def _enter(self, route: str, stream: Stream, line: AccessLine) -> Passage | None:
         """The same way in as over HTTP."""
-        passage = await self._control.enter(route, stream.head.headers, stream.host, seconds=stream.seconds)
+        passage = await self._control.enter(route, _head_of(stream), stream.host, seconds=stream.seconds)
         line.key = passage.key_name if passage is not None else ""
         return passage
 
@@ -150,6 +151,14 @@ class Calls:
         line.error = error.kind
         trailers = ((HEADER, line.request_id), *error.headers().items())
         stream.end(grpc.StatusCode[error.grpc_status], error.message[:_LONGEST_MESSAGE], trailers)
+
+
+def _head_of(stream: Stream) -> Head:
+    """What a call's headers say to the gateway; read once for all calls that repeat them."""
+    head: Head | None = stream.head.memo
+    if head is None:
+        head = stream.head.memo = read_head(stream.head.headers)
+    return head
 
 
 def _parser(message: type[Message]) -> Callable[[bytes], Message]:

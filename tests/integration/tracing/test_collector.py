@@ -49,7 +49,7 @@ def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collecto
     tracing = make(collector, timeout=60)
     collector.gate.clear()
     line = AccessLine(0.0, "id", "GET", "/livez", 200, 0.0)
-    tracing.begin(line, ())
+    tracing.begin(line, None)
     tracing.end(line)
     began = time.monotonic()
     tracing.close()

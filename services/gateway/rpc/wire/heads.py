@@ -6,7 +6,7 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md has the fields.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hpack
 from hpack.table import HeaderTable
@@ -35,7 +35,7 @@ class MalformedError(Exception):
     """The fields are no HTTP/2 request."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """The beginning of one call."""
 
@@ -48,6 +48,8 @@ class Head:
     """How compressed messages are."""
     status: bytes = b"200"
     """HTTP status that says what it is instead of a gRPC call; 200 for a gRPC call."""
+    memo: Any = None
+    """What a layer above has read from it, to be read once only."""
 
 
 class HeadReader:

@@ -13,6 +13,7 @@ from services.errors import Unavailable
 from services.settings.telemetry import TracingSettings
 from services.telemetry.access_log import AccessLine
 from services.telemetry.spans import current_span
+from services.telemetry.trace_context import caller_of
 from services.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_a_share_of_the_requests_is_traced(spans: InMemorySpanExporter) -> None:
     half = tracing(spans, sample_ratio=0.5)
     for _ in range(1000):
         one = line()
-        half.begin(one, ())
+        half.begin(one, None)
         assert bool(one.trace_id) == (current_span() is not None)
         half.end(one)
         assert current_span() is None
@@ -69,7 +70,7 @@ def test_the_share_of_traces_that_others_began_is_opentelemetrys(spans: InMemory
     for number in range(1, 200):
         trace_id = f"{number * 0x0123456789ABCDEF0123456789ABCDEF % 2**128:032x}"
         one = line()
-        own.begin(one, parent(trace_id))
+        own.begin(one, caller_of(parent(trace_id)))
         assert (current_span() is not None) == (
             theirs.should_sample(None, int(trace_id, 16), "").decision is Decision.RECORD_AND_SAMPLE
         )
@@ -79,16 +80,16 @@ def test_the_share_of_traces_that_others_began_is_opentelemetrys(spans: InMemory
 
 def test_a_request_that_is_not_sampled_works_under_no_span(spans: InMemorySpanExporter) -> None:
     always = tracing(spans)
-    always.begin(line(), ())
+    always.begin(line(), None)
     assert current_span() is not None
-    always.begin(line(), parent("0af7651916cd43dd8448eb211c80319c", "00"))
+    always.begin(line(), caller_of(parent("0af7651916cd43dd8448eb211c80319c", "00")))
     assert current_span() is None
 
 
 def test_what_is_done_under_a_span_ends_with_it_and_tells_of_errors(spans: InMemorySpanExporter) -> None:
     always = tracing(spans)
     one = line()
-    always.begin(one, ())
+    always.begin(one, None)
     span = current_span()
     assert span is not None
     for name, error in (("inner", Unavailable("Gone.")), ("left", asyncio.CancelledError())):
@@ -118,7 +119,7 @@ def test_what_is_done_under_a_span_ends_with_it_and_tells_of_errors(spans: InMem
 def test_headers_carry_the_span_on(spans: InMemorySpanExporter) -> None:
     always = tracing(spans)
     trace_id = "0af7651916cd43dd8448eb211c80319c"
-    always.begin(line(), [*parent(trace_id), (b"tracestate", b"vendor=1")])
+    always.begin(line(), caller_of([*parent(trace_id), (b"tracestate", b"vendor=1")]))
     span = current_span()
     assert span is not None
     headers = span.headers()

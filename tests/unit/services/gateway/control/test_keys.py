@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from services.errors import PermissionDenied, Unauthenticated, Unavailable
-from services.gateway.control.identity import Holder, Identity, address_of, bearer
+from services.gateway.control.identity import Holder, Identity, address_of
 from services.gateway.control.keys import Key, KeyStoreDown, digest_of, new_secret
 from services.gateway.control.keys_file import FileKeys
+from services.gateway.head import bearer
 from tests.keys import make_key
 
 if TYPE_CHECKING:
