@@ -153,7 +153,7 @@ class GatewayApp:
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = asked.handler or _refuse(asked.route, scope)
-            if self._control.concerns(head):
+            if self._control.concerns(head) and not self._enters_again(asked, exchange):
                 await self._enter(asked, exchange)
             await handler(exchange)
         except ServingError as error:
@@ -193,15 +193,21 @@ class GatewayApp:
         found = route is not None and (method == route.method or (method, route.method) == ("HEAD", "GET"))
         return _Asked(route, template, method, route.handler if route and found else None, read_head(scope["headers"]))
 
-    async def _enter(self, asked: _Asked, exchange: Exchange) -> None:
-        """Let the request in that asks for `asked`, or raise what its client hears."""
+    def _enters_again(self, asked: _Asked, exchange: Exchange) -> bool:
+        """Let the request in as the last one with its head, where that still holds; raises what its client hears if that was once too often."""
         passage = asked.passage
         if passage is None or passage.ended or passage.until <= exchange.line.time or self._control.refuses:
-            passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
-            if passage is None:
-                return
-            if passage.holder is not None and passage.is_shared:
-                asked.passage = passage
+            return False
+        exchange.line.key = passage.key_name
+        exchange.told = passage.count()
+        passage.begin()
+        return True
+
+    async def _enter(self, asked: _Asked, exchange: Exchange) -> None:
+        """Let the request in that asks for `asked`, or raise what its client hears."""
+        passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
+        if passage is None:
+            return
         exchange.line.key = passage.key_name
         if passage.owed:
             await passage.charge(passage.owed)
@@ -209,6 +215,8 @@ class GatewayApp:
             exchange.told = passage.count()
         exchange.passage = passage
         passage.begin()
+        if passage.is_shared and passage.holder is not None:
+            asked.passage = passage
 
     def _find(self, path: str) -> tuple[Route | None, str]:
         """The route of a path that names a model."""

@@ -131,7 +131,8 @@ class DataPlane:
         if work.counts or work.deadline is not None:
             timeout = await self._permitted(spec)
         else:  # as that, without waiting
-            work.allow(spec.name)
+            if work.restricted:
+                work.allow(spec.name)
             timeout = self._timeout
         batcher = self._lane(spec).batcher
         answers: list[Probabilities]

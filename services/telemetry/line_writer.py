@@ -26,7 +26,6 @@ class LineWriter:
         self._descriptor = descriptor
         self._most_waiting = most_waiting
         self._lines = bytearray()
-        """One stretch of memory: a list of lines takes three times as long, most of it for what the processor's caches lose."""
         self._waiting = 0
         """Lines in it."""
         self._handed: SimpleQueue[bytearray | None] = SimpleQueue()
@@ -39,14 +38,13 @@ class LineWriter:
         self.dropped = 0
         """Lines lost since the start."""
 
-    def add(self, line: bytes) -> None:
-        """Keep a line, without its end, until the next `flush`."""
-        if self._waiting < self._most_waiting:
-            self._waiting += 1
-            self._lines += line
-            self._lines += b"\n"
+    def add(self, lines: bytes, count: int = 1) -> None:
+        """Keep so many lines, each with its end, until the next `flush`."""
+        if self._waiting + count <= self._most_waiting:
+            self._waiting += count
+            self._lines += lines
         else:
-            self._drop(1)
+            self._drop(count)
 
     def flush(self) -> None:
         """Have the lines gathered since the last call written, unless those before them are still being written."""

@@ -64,7 +64,7 @@ class Telemetry:
     def flush(self) -> None:
         """Write the log lines gathered since the last call, and bring the metrics up to date."""
         if self._log is not None:
-            self._log.writer.flush()
+            self._log.flush()
             self.metrics.log_lines_dropped(self._log.writer.dropped)
         self.metrics.flush()
 
@@ -72,7 +72,7 @@ class Telemetry:
         """Write and send what is left; waits for it, for two seconds at most each."""
         self.flush()
         if self._log is not None:
-            self._log.writer.close()
+            self._log.close()
         if self._tracing is not None:
             self._tracing.close()
 

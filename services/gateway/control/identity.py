@@ -101,7 +101,18 @@ class Identity:
 class Holder:
     """Who holds a key: what is kept of the key, in the shape in which each request needs it."""
 
-    __slots__ = ("_models", "_scopes", "caller", "digest", "expires", "key", "limits", "passage", "routes")
+    __slots__ = (
+        "_models",
+        "_scopes",
+        "caller",
+        "digest",
+        "expires",
+        "key",
+        "limits",
+        "passage",
+        "restricted",
+        "routes",
+    )
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -115,6 +126,8 @@ class Holder:
         """What its requests share that neither a limit nor a deadline bounds; made at the first of them."""
         self._scopes = frozenset(get_args(Scope) if "admin" in key.scopes else key.scopes)
         self._models = frozenset(key.models)
+        self.restricted = bool(self._models)
+        """Whether it may use some models only."""
 
     def retire(self) -> None:
         """The keys have changed: what this one let in lets nobody else in."""

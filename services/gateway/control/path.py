@@ -115,12 +115,15 @@ class Control:
         limits = self._limits
         if limits is not None and limits.by_model:
             return None
+        restricted = holder is not None and holder.restricted
         if entry is None:
-            passage = Passage(None, caller, holder=holder, key_name=name)
+            passage = Passage(None, caller, restricted=restricted, holder=holder, key_name=name)
         elif limits is not None and limits.near_count is not None and entry.plain:
             if holder is None and entry.passage is not None:
                 return entry.passage
-            passage = CountedPassage(None, caller, holder=holder, key_name=name, limits=limits, entry=entry)
+            passage = CountedPassage(
+                None, caller, restricted=restricted, holder=holder, key_name=name, limits=limits, entry=entry
+            )
             if holder is None:
                 entry.passage = passage
         else:
@@ -133,7 +136,15 @@ class Control:
     def _own(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> OwnPassage:
         caller, name, entry = self._caller(holder, host)
         limits = self._limits
-        passage = OwnPassage(deadline, caller, holder=holder, key_name=name, limits=limits, entry=entry)
+        passage = OwnPassage(
+            deadline,
+            caller,
+            holder=holder,
+            restricted=holder is not None and holder.restricted,
+            key_name=name,
+            limits=limits,
+            entry=entry,
+        )
         if entry is not None:
             passage.owed = entry.charges
             passage.settles = entry.holds

@@ -30,6 +30,9 @@ class Work(msgspec.Struct, eq=False):
     counts: bool = False
     """Whether a prediction counts; where it does not, `allow` says all that `use` would."""
 
+    restricted: bool = False
+    """Whether it may use some models only, so that `allow` must be asked."""
+
     def allow(self, model: str) -> None:
         """Raises PermissionDenied when the caller may not use `model`."""
 

@@ -16,7 +16,7 @@ def line(route: str, status: int = 200, seconds: float = 0.25) -> AccessLine:
 
 
 def written(capture: pytest.CaptureFixture[bytes], log: AccessLog) -> list[dict[str, Any]]:
-    log.writer.close()
+    log.close()
     out = capture.readouterr().out
     assert not out or out.endswith(b"\n")
     return [json.loads(one) for one in out.splitlines()]

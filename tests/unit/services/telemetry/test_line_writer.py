@@ -38,7 +38,7 @@ def test_lines_are_written_in_order(tmp_path: Path) -> None:
     with file.open("wb") as target:
         writer = LineWriter(target.fileno())
         for number in range(1000):
-            writer.add(b"%d" % number)
+            writer.add(b"%d\n" % number)
             if not number % 100:
                 writer.flush()
         settle(writer)
@@ -51,12 +51,12 @@ def test_a_full_disk_drops_lines_counts_them_and_says_so_once(caplog: pytest.Log
     writer = LineWriter(full)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            writer.add(b"lost")
+            writer.add(b"lost\n")
             settle(writer)
         assert writer.dropped == 3
         with (tmp_path / "log").open("wb") as room:
             os.dup2(room.fileno(), full)
-        writer.add(b"kept")
+        writer.add(b"kept\n")
         settle(writer)
     os.close(full)
     assert (tmp_path / "log").read_bytes() == b"kept\n"
@@ -70,11 +70,11 @@ def test_closed_output_hurts_nobody() -> None:
     with pipe() as (reading, writing):
         os.close(reading)
         writer = LineWriter(writing)
-        writer.add(b"nobody reads this")
+        writer.add(b"nobody reads this\n")
         settle(writer)
         assert writer.dropped == 1
         os.close(writing)
-        writer.add(b"nor this")
+        writer.add(b"nor this\n")
         settle(writer)
     assert writer.dropped == 2
 
@@ -93,13 +93,13 @@ def test_a_line_that_was_cut_is_ended_before_the_next(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("services.telemetry.line_writer.os.write", write)
     writer = LineWriter(-1)
-    for one in (b"first", b"second", b"third"):
+    for one in (b"first\n", b"second\n", b"third\n"):
         writer.add(one)
     settle(writer)
     assert (out, writer.dropped) == (b"first\nse", 2)
     settle(writer)
     room = 100
-    writer.add(b"fourth")
+    writer.add(b"fourth\n")
     settle(writer)
     assert (out, writer.dropped) == (b"first\nse\nfourth\n", 2)
 
@@ -109,15 +109,15 @@ def test_a_reader_that_stops_reading_holds_nobody_up(blocking: bool) -> None:
     with pipe() as (reading, writing):
         os.set_blocking(writing, blocking)
         writer = LineWriter(writing, most_waiting=10)
-        big = b"x" * 100_000  # more than a pipe takes
+        big = b"x" * 100_000 + b"\n"  # more than a pipe takes
         writer.add(big)
         writer.flush()
         for number in range(15):
-            writer.add(b"%d" % number)
+            writer.add(b"%d\n" % number)
             writer.flush()
         assert writer.dropped == 5
         with os.fdopen(os.dup(reading), "rb") as reader:
-            assert len(reader.readline()) == len(big) + 1
+            assert len(reader.readline()) == len(big)
             writer.flush()
             settle(writer)
             assert [int(reader.readline()) for _ in range(10)] == list(range(10))
