@@ -11,7 +11,7 @@ from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
 from services.telemetry.definitions import LIMITER_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from services.asgi import Header
     from services.gateway.control.keys import KeyLimits
@@ -69,8 +69,6 @@ class Limits:
         self.ledger = ledger
         self.near = ledger.reserve_now
         """How the ledger reserves where nobody has to wait for it; else None."""
-        self.near_count = ledger.count
-        """The same, of requests alone."""
         self._metrics = metrics
         metrics.watch(LIMITER_UP, lambda: {(): float(not self._down)})
         self._settings = settings
@@ -155,21 +153,26 @@ class Limits:
         self._allowed.pending += 1
         return reserved
 
-    def count_now(self, entry: Entry) -> bytes:
-        """Charge one request to a `plain` entry, where `near_count` says that this can be; returns what its caller hears of it.
-
-        Raises LimitExceeded or Unavailable.
+    def counter(self, entry: Entry) -> Callable[[], bytes] | None:
+        """What charges one request to `entry` and returns what its caller hears of that, as header lines; None where somebody has to be
+        waited for, or more is limited. It raises LimitExceeded or Unavailable.
         """
-        assert self.near_count is not None
-        try:
-            remaining, reset = self.near_count(entry.bucket)
-        except (Refused, LedgerDown) as error:
-            self._not_made(error)
-            return b""
-        if self._down:
-            self.note_up()
-        self._allowed.pending += 1
-        return entry.told % (remaining, ceil(reset))
+        count, bucket, told, allowed = self.ledger.count, entry.bucket, entry.told, self._allowed
+        if count is None or not entry.plain:
+            return None
+
+        def counted() -> bytes:
+            try:
+                remaining, reset = count(bucket)
+            except (Refused, LedgerDown) as error:
+                self._not_made(error)
+                return b""
+            if self._down:
+                self.note_up()
+            allowed.pending += 1
+            return told % (remaining, ceil(reset))
+
+        return counted
 
     def _not_made(self, error: Refused | LedgerDown) -> None:
         """Raises what the caller hears; returns when the caller is let in all the same."""

@@ -11,7 +11,7 @@ from services.gateway.control.limits import headers_of
 from services.gateway.control.work import Work, begin, end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Token
 
     from services.gateway.control.identity import Holder
@@ -36,6 +36,8 @@ class Passage(Work):
     """When the key expires that it was let in with, in seconds since 1970; it lets nobody in from then on."""
     ended: bool = False
     """Whether the keys have changed since, so that it lets nobody in any more."""
+    count: Callable[[], bytes] = bytes
+    """Counts a request of those that share it, and returns what its caller hears of that; see `Limits.counter`."""
     owed: Sequence[Charge] = ()
     """What must be charged before it begins."""
     limits: Limits | None = None
@@ -45,12 +47,6 @@ class Passage(Work):
     def begin(self) -> None:
         """From here on this task works for the request."""
         begin(self)
-
-    def count(self) -> bytes:
-        """Count a request of those that share this passage; returns what its caller hears of that, as header lines. Raises LimitExceeded
-        or Unavailable.
-        """
-        return b""
 
     async def charge(self, charges: Sequence[Charge]) -> None:
         """Make `charges`. Raises LimitExceeded or Unavailable."""
@@ -68,15 +64,6 @@ class Passage(Work):
 
     def leave(self) -> None:
         """The request has ended."""
-
-
-class CountedPassage(Passage):
-    """The one that all requests of a caller share whom nothing bounds but its requests a minute."""
-
-    def count(self) -> bytes:
-        assert self.limits is not None
-        assert self.entry is not None
-        return self.limits.count_now(self.entry)
 
 
 class OwnPassage(Passage):

@@ -12,7 +12,7 @@ from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, Unavailable
 from services.gateway.control.identity import address_of
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.passage import CountedPassage, OwnPassage, Passage
+from services.gateway.control.passage import OwnPassage, Passage
 from services.gateway.control.policy import need_of
 
 if TYPE_CHECKING:
@@ -115,22 +115,20 @@ class Control:
         limits = self._limits
         if limits is not None and limits.by_model:
             return None
-        restricted = holder is not None and holder.restricted
-        if entry is None:
-            passage = Passage(None, caller, restricted=restricted, holder=holder, key_name=name)
-        elif limits is not None and limits.near_count is not None and entry.plain:
-            if holder is None and entry.passage is not None:
-                return entry.passage
-            passage = CountedPassage(
-                None, caller, restricted=restricted, holder=holder, key_name=name, limits=limits, entry=entry
-            )
-            if holder is None:
-                entry.passage = passage
-        else:
-            return None
+        if holder is None and entry is not None and entry.passage is not None:
+            return entry.passage
+        passage = Passage(None, caller, holder=holder, key_name=name, entry=entry)
+        if limits is not None and entry is not None:
+            counter = limits.counter(entry)
+            if counter is None:
+                return None
+            passage.count = counter
         if holder is not None:
-            holder.passage = passage
+            passage.restricted = holder.restricted
             passage.until = math.inf if holder.expires is None else holder.expires
+            holder.passage = passage
+        elif entry is not None:
+            entry.passage = passage
         return passage
 
     def _own(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> OwnPassage:
