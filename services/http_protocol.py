@@ -7,7 +7,7 @@ headers. What is left to do here, once a connection or a read rather than once a
 * the trailers of a chunked body were added to the request's headers, where a key or a length in them would have counted;
 * a wish for an upgrade (a WebSocket, HTTP/2) went past the gateway, or lost the request's body and the requests behind it: it is
   passed over, as RFC 9110 allows, and the request answered in plain HTTP/1.1;
-* a timer was started after every answer and stopped by the next request: a connection now looks at itself now and then;
+* a timer was started after every answer and stopped by the next request, and nothing else was timed: see `http_patience.py`;
 * an answer went out in two writes: `http_answer.py` makes one of them;
 * a head was parsed each time that it came: `known_head.py` recognises one that came before on the connection;
 * a client that does not read its answer held it, and what makes it, for ever: it is let go of;
@@ -18,14 +18,14 @@ headers. What is left to do here, once a connection or a read rather than once a
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.http_answer import Cycle
+from services.http_patience import Patience
 from services.known_head import known_head
 
 if TYPE_CHECKING:
@@ -44,17 +44,11 @@ _SEPARATORS = 4
 """Bytes around the name and value of a header."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(Patience):
     """One connection of a client."""
-
-    look_seconds: ClassVar[float] = 15.0
-    """Time between two looks at the connection. What has not come from one look to the next but one is given up."""
-    slowest: ClassVar[float] = 512.0
-    """Bytes a second that a body has to bring."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._received = 0
         self._read = 0
         """Bytes of the last read."""
         self._fruitful = False
@@ -67,29 +61,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._known: KnownHead | None = None
         """The head of the last request, which the next one may repeat."""
         self._tries = _TRIES
-        self._awaited: object | None = None
-        self._received_by_then = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._rests = False
-        """Whether every request has been answered and no other has begun."""
-        self._unread = 0
-        """Bytes that the client had not taken at the last look; 0 when they were few, or it has read since."""
-        self._answered = 0
-        self._answered_by_then = 0
-        self._rest_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app = _without_distrusted(self.app, self.client)
         self._plain_app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
-        self._timer = self.loop.call_later(self.look_seconds, self._look)
-        self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        for timer in (self._timer, self._rest_timer):
-            if timer is not None:
-                timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         between = self._is_between()
@@ -170,7 +146,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._fruitful = True
-        HttpToolsProtocol.on_body(self, body)
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         """Go on with the next request. uvicorn starts a timer here and stops it a request later; see `_end_rest`."""
@@ -183,18 +159,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self._rests = True
-
-    def resume_writing(self) -> None:
-        self._unread = 0
-        super().resume_writing()
-
-    def _end_rest(self) -> None:
-        """Close the connection when it has rested since the last call, which was `timeout_keep_alive` ago."""
-        if self._rests and self._answered == self._answered_by_then:
-            self.transport.close()
-            return
-        self._answered_by_then = self._answered
-        self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._end_rest)
 
     def _should_upgrade(self) -> bool:
         """Nothing may begin before the wish is taken out."""
@@ -219,55 +183,6 @@ class HttpProtocol(HttpToolsProtocol):
                     return
         except httptools.HttpParserError:
             self._refuse(self._refusal)
-
-    def _look(self) -> None:
-        """Give the connection up when the client owes the same as at the last look, or has read nothing since."""
-        if self._is_stuck():
-            self.transport.abort()
-            return
-        owed = self._owed()
-        if owed is None or owed is not self._awaited or self._advances():
-            self._awaited = owed
-            self._received_by_then = self._received
-            self._timer = self.loop.call_later(self.look_seconds, self._look)
-        elif self._in_head() or self._is_working():
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        else:
-            self.transport.close()
-
-    def _owed(self) -> object | None:
-        """What stands for what the client has yet to send; None while it waits for us, or rests for as long as it may."""
-        if self._is_working():
-            return self.cycle if self.cycle.more_body and not self.flow.read_paused else None
-        return None if self._rests else self.scope or self
-
-    def _is_stuck(self) -> bool:
-        """Whether the client takes nothing of what is written to it, though nothing is added: closing would wait for it."""
-        before, self._unread = self._unread, 0
-        if self.flow.write_paused or self.transport.is_closing():
-            self._unread = self.transport.get_write_buffer_size()
-        return 0 < before <= self._unread
-
-    def _advances(self) -> bool:
-        """Whether a body comes fast enough."""
-        enough = self.slowest * self.look_seconds
-        return self._is_working() and self._received - self._received_by_then >= enough
-
-    def _is_working(self) -> bool:
-        """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _in_head(self) -> bool:
-        """Whether a request has begun whose head is not complete."""
-        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Close the connection, with an answer unless another is half out."""
-        if not self.transport.is_closing() and not (self._is_working() and self.cycle.response_started):
-            body = status.phrase.encode()
-            head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n"
-            self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
 
 
 def _without_distrusted(app: ASGI3Application, client: tuple[str, int] | None) -> ASGI3Application:

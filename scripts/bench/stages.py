@@ -42,6 +42,8 @@ STAGES = {
     "HTTP on the way in, and a task for it": (
         "services/http_protocol.py",
         "services/http_answer.py",
+        "services/http_patience.py",
+        "services/known_head.py",
         "services/asgi.py",
         "uvicorn/protocols/",
     ),

@@ -9,10 +9,10 @@ from services.telemetry.recorder import Telemetry
 
 if TYPE_CHECKING:
     from services.telemetry.access_log import AccessLine
-    from services.telemetry.tracing import Headers
+    from services.telemetry.trace_context import Caller
 
 
-def _begin(self: Telemetry, line: AccessLine, headers: Headers = ()) -> float:  # noqa: ARG001 - their signature
+def _begin(self: Telemetry, line: AccessLine, caller: Caller | None = None) -> float:  # noqa: ARG001 - their signature
     return 0.0
 
 

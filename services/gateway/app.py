@@ -8,68 +8,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from services.asgi import SHORTCUT, shortcut_of
-from services.errors import InternalError, MethodNotAllowed, RouteNotFound, ServingError
+from services.asgi import SHORTCUT
+from services.errors import InternalError, ServingError
 from services.gateway.control.path import Control
 from services.gateway.document import DocumentRoutes
 from services.gateway.exchange import ClientGone, Departures, Exchange
-from services.gateway.head import Head, read_head
-from services.gateway.native import errors as native_errors
 from services.gateway.oip import errors as oip_errors
-from services.gateway.oip.rest import (
-    MODELS_PREFIX,
-    REPOSITORY_PREFIX,
-    OIPRoutes,
-    model_template,
-    repository_template,
-)
+from services.gateway.oip.rest import MODELS_PREFIX, REPOSITORY_PREFIX, OIPRoutes
 from services.gateway.openai import errors as openai_errors
 from services.gateway.openai.routes import MODELS_PATH, PASSED_THROUGH, OpenAIRoutes
 from services.gateway.operations import OperationsRoutes
 from services.gateway.request_ids import RequestIds
+from services.gateway.routing import OPENAI_MODEL, Asked, Paths, Route, error_body_for, refuse
 from services.telemetry.access_log import AccessLine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from services.asgi import ASGIApp, Message, Receive, Scope, Send
-    from services.gateway.control.passage import Passage
     from services.gateway.dataplane import DataPlane
     from services.gateway.native.routes import NativeRoutes
     from services.telemetry.recorder import Telemetry
 
 logger = logging.getLogger("tandem.gateway")
 
-_BENTOML_PATHS = frozenset({"/", "/schema.json"})
-_BENTOML_PREFIX = "/static_content/"
 _CLIENT_CLOSED_REQUEST = 499
-_OPENAI_MODEL = f"{MODELS_PATH}/{{model}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What answers one path."""
-
-    method: str
-    handler: Callable[[Exchange], Awaitable[None]]
-    error_body: Callable[[ServingError, str], bytes] = native_errors.error_body
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What the head of a request asks for."""
-
-    route: Route | None
-    template: str
-    method: str
-    handler: Callable[[Exchange], Awaitable[None]] | None
-    """What answers; None where the path is not there, or takes another method."""
-    head: Head
-    passage: Passage | None = None
-    """What the last request with this head and its key was let in with, where others may share it."""
 
 
 def routes(
@@ -103,7 +68,7 @@ def routes(
 def model_routes(openai: OpenAIRoutes, oip: OIPRoutes) -> dict[str, Route]:
     """The table of paths that name a model, by template."""
     return {
-        _OPENAI_MODEL: Route("GET", openai.model, openai_errors.error_body),
+        OPENAI_MODEL: Route("GET", openai.model, openai_errors.error_body),
         **{
             f"{MODELS_PREFIX}{{model}}{version}{action}": Route(method, handler, oip_errors.error_body)
             for version in ("", "/versions/{version}")
@@ -131,8 +96,7 @@ class GatewayApp:
         control: Control,
     ) -> None:
         """`fallback` is BentoML's app, which serves its own pages and schema."""
-        self._table = table
-        self._model_table = model_table
+        self._paths = Paths(table, model_table)
         self._telemetry = telemetry
         self._body_limit = body_limit
         self._fallback = fallback
@@ -141,7 +105,7 @@ class GatewayApp:
         self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._asked(scope)
+        asked = self._paths.asked(scope)
         if asked is None:
             await self._fallback(scope, receive, send)
             return
@@ -152,7 +116,7 @@ class GatewayApp:
             send = _closing(scope, send)
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
-            handler = asked.handler or _refuse(asked.route, scope)
+            handler = asked.handler or refuse(asked.route, scope)
             if self._control.concerns(head) and not self._enters_again(asked, exchange):
                 await self._enter(asked, exchange)
             await handler(exchange)
@@ -171,29 +135,7 @@ class GatewayApp:
             exchange.close()
             self._telemetry.end(began, line)
 
-    def _asked(self, scope: Scope) -> _Asked | None:
-        """What the head of a request asks for, read once where it comes again; None when that is for BentoML's app to answer."""
-        shortcut = shortcut_of(scope)
-        known = shortcut.known if shortcut is not None else None
-        if known is None:
-            return self._read(scope)
-        asked: _Asked | None = known.memo
-        if asked is None:
-            asked = known.memo = self._read(scope)
-        return asked
-
-    def _read(self, scope: Scope) -> _Asked | None:
-        path = template = scope["path"]
-        route = self._table.get(path)
-        if route is None:
-            if path in _BENTOML_PATHS or path.startswith(_BENTOML_PREFIX):
-                return None
-            route, template = self._find(path)
-        method = scope["method"]
-        found = route is not None and (method == route.method or (method, route.method) == ("HEAD", "GET"))
-        return _Asked(route, template, method, route.handler if route and found else None, read_head(scope["headers"]))
-
-    def _enters_again(self, asked: _Asked, exchange: Exchange) -> bool:
+    def _enters_again(self, asked: Asked, exchange: Exchange) -> bool:
         """Let the request in as the last one with its head, where that still holds; raises what its client hears if that was once too often."""
         passage = asked.passage
         if passage is None or passage.ended or passage.until <= exchange.line.time or self._control.refuses:
@@ -203,7 +145,7 @@ class GatewayApp:
         passage.begin()
         return True
 
-    async def _enter(self, asked: _Asked, exchange: Exchange) -> None:
+    async def _enter(self, asked: Asked, exchange: Exchange) -> None:
         """Let the request in that asks for `asked`, or raise what its client hears."""
         passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
         if passage is None:
@@ -218,17 +160,6 @@ class GatewayApp:
         if passage.is_shared and passage.holder is not None:
             asked.passage = passage
 
-    def _find(self, path: str) -> tuple[Route | None, str]:
-        """The route of a path that names a model."""
-        template: str | None = None
-        if path.startswith(MODELS_PREFIX):
-            template = model_template(path)
-        elif path.startswith(REPOSITORY_PREFIX):
-            template = repository_template(path)
-        elif path.startswith(MODELS_PATH + "/"):
-            template = _OPENAI_MODEL
-        return (self._model_table[template], template) if template else (None, "unknown")
-
     async def _fail(self, exchange: Exchange, error: ServingError, route: Route | None) -> None:
         line = exchange.line
         line.error = error.kind
@@ -237,17 +168,9 @@ class GatewayApp:
         if exchange.started:
             line.status = error.error_code
             raise error
-        error_body = route.error_body if route else _error_body_for(exchange.scope["path"])
+        error_body = route.error_body if route else error_body_for(exchange.scope["path"])
         headers = tuple((name.encode(), value.encode("latin-1")) for name, value in error.headers().items())
         await exchange.json(error.error_code, error_body(error, line.request_id), headers)
-
-
-def _refuse(route: Route | None, scope: Scope) -> NoReturn:
-    """Raises RouteNotFound or MethodNotAllowed."""
-    path = scope["path"]
-    if route is None:
-        raise RouteNotFound(f"There is nothing at {path!r}.")
-    raise MethodNotAllowed(f"{path} takes {route.method}, not {scope['method']}.", allow=route.method)
 
 
 def _gone(line: AccessLine) -> None:
@@ -270,12 +193,6 @@ def _closing(scope: Scope, send: Send) -> Send:
 def _host(scope: Scope) -> str | None:
     client = scope.get("client")
     return client[0] if client else None
-
-
-def _error_body_for(path: str) -> Callable[[ServingError, str], bytes]:
-    if path.startswith("/v2"):
-        return oip_errors.error_body
-    return openai_errors.error_body if path.startswith("/v1") else native_errors.error_body
 
 
 def create_app(
