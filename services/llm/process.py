@@ -38,6 +38,7 @@ def run_engine_core(output: Connection, parent: int, *args: Any, **kwargs: Any) 
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     output.close()
+    allow_tiles()
     from vllm.v1.engine.core import EngineCoreProc
 
     code = 1
@@ -51,6 +52,18 @@ def run_engine_core(output: Connection, parent: int, *args: Any, **kwargs: Any) 
     sys.stderr.flush()
     # By now vLLM has released everything; the interpreter would take seconds to free its memory piece by piece.
     os._exit(code)
+
+
+def allow_tiles() -> None:
+    """Ask the kernel for the right to use AMX's tiles, in this process, where the processor has them.
+
+    vLLM's attention on CPU uses them without asking. It got away with that only where oneDNN had multiplied a larger matrix before, and asked:
+    a first request of a few tokens ended the engine with an illegal instruction.
+    """
+    import torch
+
+    if torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - torch has no other way to say it
+        torch.cpu._init_amx()  # noqa: SLF001
 
 
 def stop_engines() -> None:

@@ -11,7 +11,11 @@ import sys
 
 from models.llm.arguments import engine_argv, engine_environment
 from services.llm.device import resolve_device, this_machine
+from services.llm.process import allow_tiles
 from services.settings.tree import load_settings
+
+# In the engine's process as well, which imports this module before it begins: without that right it dies where there is AMX.
+allow_tiles()
 
 
 def main(port: int) -> None:

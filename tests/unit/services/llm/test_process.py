@@ -1,9 +1,23 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 import threading
 
+import pytest
+
 from services.llm.process import EngineOutput
+
+PERMITTED = """
+import ctypes, torch
+from services.llm.process import allow_tiles
+allow_tiles()
+mask = ctypes.c_uint64()
+ctypes.CDLL(None).syscall(158, 0x1022, ctypes.byref(mask))  # arch_prctl(ARCH_GET_XCOMP_PERM)
+print(bool(mask.value >> 18 & 1), torch.cpu._is_amx_tile_supported())
+"""
 
 
 def test_output_of_the_engine_is_kept_and_passed_on_when_asked_to() -> None:
@@ -25,3 +39,11 @@ def test_output_of_the_engine_is_kept_and_passed_on_when_asked_to() -> None:
     assert output.root_cause() == "ValueError: while loading \N{REPLACEMENT CHARACTER}"
     assert output.root_cause(within=0) is None
     assert passed_on == ["a warning"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="tiles are a matter of x86")
+def test_tiles_may_be_used_from_the_first_token_where_the_processor_has_them() -> None:
+    """vLLM uses them without asking: without this the engine died of a first request of a few tokens."""
+    told = subprocess.run([sys.executable, "-c", PERMITTED], check=True, capture_output=True, text=True)
+    permitted, has_them = told.stdout.split()
+    assert permitted == has_them
