@@ -43,7 +43,7 @@ def test_output_of_the_engine_is_kept_and_passed_on_when_asked_to() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="tiles are a matter of x86")
 def test_tiles_may_be_used_from_the_first_token_where_the_processor_has_them() -> None:
-    """vLLM uses them without asking: without this the engine died of a first request of a few tokens."""
+    """The engine died of a first request of a few tokens, for vLLM uses them without asking."""
     told = subprocess.run([sys.executable, "-c", PERMITTED], check=True, capture_output=True, text=True)
     permitted, has_them = told.stdout.split()
     assert permitted == has_them
