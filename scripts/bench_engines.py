@@ -13,15 +13,12 @@ import numpy as np
 
 from models import store
 from models.engines.loader import warm_up_attributions
-from models.engines.onnx import GRAPH_FILE, OnnxGraph
+from scripts.bench.libraries import contenders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from models.spec import Engine, Rows
-
-    Contenders = dict[str, Callable[[Rows], object]]
+    from models.spec import Rows
 
 SIZES = (1, 32, 1000)
 _POOL = 20_000
@@ -30,14 +27,14 @@ _ROUNDS = 7
 
 def main() -> None:
     """Print one table a model."""
-    for name, contenders in (("iris", _iris), ("fraud", _fraud), ("digits", _digits)):
+    for name in ("iris", "fraud", "digits"):
         spec, folder = store.find(name)
         engine = store.load_classifier(name)
         warm_up_attributions(engine)
         rows = _rows(name)
         print(f"\n{spec.name}:{spec.version}, microseconds a call")
         print(f"  {'rows a call':<28}" + "".join(f"{size:>10}" for size in SIZES))
-        for label, call in {"engine": engine.predict, **contenders(engine, folder)}.items():
+        for label, call in {"engine": engine.predict, **contenders(name, engine, folder)}.items():
             print(f"  {label:<28}" + "".join(f"{_time(call, rows, size):>10.1f}" for size in SIZES))
         print(f"  {'attributions of one row':<28}{_time(engine.attribute, rows[:200], 1):>10.1f}")
 
@@ -63,48 +60,6 @@ def _rows(name: str) -> Rows:
     data = (load_iris if name == "iris" else load_digits)(return_X_y=True)[0].astype(np.float32)
     order = np.random.default_rng(99).integers(0, len(data), _POOL)
     return np.ascontiguousarray(data[order])
-
-
-def _iris(engine: Engine, folder: Path) -> Contenders:  # noqa: ARG001 - one signature for the three
-    from sklearn.datasets import load_iris
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=10, max_iter=1000)).fit(*load_iris(return_X_y=True))
-    return {"scikit-learn predict_proba": pipeline.predict_proba}
-
-
-def _fraud(engine: Engine, folder: Path) -> Contenders:  # noqa: ARG001
-    import xgboost
-
-    from models.engines.trees import BOOSTER_FILE
-
-    booster = xgboost.Booster(model_file=folder / BOOSTER_FILE)
-    booster.set_param({"nthread": 1})
-    return {
-        "xgboost inplace_predict": booster.inplace_predict,
-        "xgboost predict(DMatrix)": lambda rows: booster.predict(xgboost.DMatrix(rows, nthread=1)),
-        "ONNX Runtime": OnnxGraph(folder / GRAPH_FILE).run,
-    }
-
-
-def _digits(engine: Engine, folder: Path) -> Contenders:
-    import torch
-    from safetensors.torch import load_file
-
-    from models.engines import convnet
-
-    side = int(len(engine.spec.features) ** 0.5)
-    high = engine.spec.features[0].high
-    network = convnet.build(side, len(engine.spec.labels)).eval()
-    network.load_state_dict(load_file(folder / convnet.WEIGHTS_FILE))
-
-    def eager(rows: Rows) -> object:
-        with torch.inference_mode():
-            return network(torch.from_numpy(rows) / high).softmax(1).numpy()
-
-    return {"torch": eager, "ONNX Runtime": OnnxGraph(folder / GRAPH_FILE).run}
 
 
 if __name__ == "__main__":
