@@ -72,6 +72,7 @@ class Cycle(RequestResponseCycle):
             return None
         body, self.body = bytes(self.body), bytearray()
         self.message_event.clear()
+        self.flow.resume_reading()  # so that a client that leaves is noticed
         return body
 
     def answer(self, status: int, body: bytes, headers: Iterable[Header], told: bytes = b"") -> bool:

@@ -17,6 +17,7 @@ headers. What is left to do here, once a connection or a read rather than once a
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
@@ -30,6 +31,7 @@ from services.known_head import known_head
 
 if TYPE_CHECKING:
     import asyncio
+    from contextvars import Context
 
     from uvicorn._types import ASGI3Application
 
@@ -56,6 +58,7 @@ class HttpProtocol(Patience):
         self._fruitless = 0
         """Bytes of the reads since the last that did."""
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._context: Context
         self._plain_app: ASGI3Application
         """The app, less uvicorn's look at what a proxy says of its clients."""
         self._known: KnownHead | None = None
@@ -64,6 +67,7 @@ class HttpProtocol(Patience):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._context = copy_context()
         self.app = _without_distrusted(self.app, self.client)
         self._plain_app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
 
@@ -155,8 +159,10 @@ class HttpProtocol(Patience):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if (
+            self.pipeline
+        ):  # in the context of the connection, for this one belongs to the request that has been answered
+            self._context.run(self._start_asgi_task, *self.pipeline.pop())
         else:
             self._rests = True
 

@@ -67,10 +67,15 @@ class KnownHead:
 def known_head(data: bytes, scope: Scope) -> KnownHead | None:
     """The head with which `data` begins, a whole request that was read as `scope`; None for one that must be parsed each time."""
     end = data.find(_END, 0, LONGEST) + len(_END)
-    names = [name for name, _ in scope["headers"]]
+    names_and_values: list[Header] = scope["headers"]
+    names = [name for name, _ in names_and_values]
     if end < len(_END) or not _UNLIKE.isdisjoint(names) or names.count(_LENGTH) > 1:
         return None
     kept = {name: value for name, value in scope.items() if name != "extensions"}
+    kept |= {
+        "headers": names_and_values.copy(),
+        "state": scope["state"].copy(),
+    }  # the first request's app may change its own
     if _LENGTH not in names:
         return KnownHead(data, b"", kept, 0) if len(data) == end else None
     place = names.index(_LENGTH)

@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True):
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     """Read `headers`, whose names are in lower case."""
-    request_id, secret, timeout, caller = "", None, None, None
+    request_id, secret, timeout, traced = "", None, None, False
     for name, value in headers:
         if name not in _OURS:
             continue
@@ -43,10 +43,10 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
         elif name == _TIMEOUT:
             timeout = value
         elif name == PARENT:
-            caller = caller_of(headers)
+            traced = True  # looked at once only, however many there are
         elif not request_id and is_fit(given := value.decode("latin-1")):
             request_id = given
-    return Head(request_id, secret, timeout, caller)
+    return Head(request_id, secret, timeout, caller_of(headers) if traced else None)
 
 
 def bearer(value: bytes) -> bytes | None:

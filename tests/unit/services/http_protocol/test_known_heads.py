@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
+from services.asgi import send_bytes
 from services.http_protocol import HttpProtocol
 from services.known_head import KnownHead, known_head
+from tests.gateway import listening
 from tests.unit.services.http_protocol.echoing import POST, connected, echo
-from tests.wire import request
+from tests.wire import request, wire
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from services.asgi import Receive, Scope, Send
 
 KNOWN: list[bytes] = []
 """The bodies of requests whose head was recognised."""
@@ -89,6 +93,22 @@ async def test_body_that_was_refused_unread_is_no_request(tmp_path: Path) -> Non
         await client.send(inner)
         assert json.loads((await client.ask(request(b"/next"))).body)["path"] == "/next"
     assert KNOWN == [b"hello"]
+
+
+async def test_request_knows_nothing_of_what_the_last_ones_app_left_on_it(tmp_path: Path) -> None:
+    found: list[tuple[dict[str, Any], int]] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        found.append((dict(scope["state"]), len(scope["headers"])))
+        scope["state"]["mine"] = True
+        scope["headers"].append((b"mine", b""))
+        await send_bytes(send, 200, b"", ())
+
+    async with listening(app, tmp_path / "socket", Recognising), wire(tmp_path / "socket") as client:
+        for _ in range(3):
+            await client.ask(request())
+    assert found == [({}, 1)] * 3
+    assert len(KNOWN) == 2
 
 
 SCOPE: dict[str, Any] = {"type": "http", "state": {}, "headers": [(b"host", b"a"), (b"content-length", b"2")]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
@@ -15,9 +16,9 @@ from uvicorn.server import ServerState
 
 from services.asgi import send_json
 from services.http_protocol import HttpProtocol
-from tests.gateway import listening_on
+from tests.gateway import listening, listening_on
 from tests.unit.services.http_protocol.echoing import CHUNKED, POST, connected, echo
-from tests.wire import request
+from tests.wire import request, wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,3 +159,19 @@ async def test_request_is_what_uvicorn_would_make_of_it(head: bytes) -> None:
     assert ours.scope.pop("extensions")
     for name in vars(plain).keys() - {"flow", "transport", "message_event", "on_response"}:
         assert getattr(ours, name) == getattr(plain, name), name
+
+
+async def test_pipelined_request_works_in_a_context_of_its_own(tmp_path: Path) -> None:
+    """Not in that of the request before, whose end begins it: it would have its deadline."""
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    found = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        found.append(whose.get())
+        whose.set(scope["path"])
+        await send_json(send, 200, b"{}")
+
+    async with asyncio.timeout(30), listening(app, tmp_path / "socket"), wire(tmp_path / "socket") as client:
+        await client.send(request(b"/1") + request(b"/2") + request(b"/3"))
+        assert [(await client.answer()).status for _ in range(3)] == [200] * 3
+    assert found == ["nobody's"] * 3
