@@ -16,7 +16,7 @@ export BENTOML_HOME ?= $(CURDIR)/.tandem/bentoml
 export BENTOML_DO_NOT_TRACK ?= True
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A caller's other environment must not reach into this one.
-unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH MAKEFLAGS MAKELEVEL
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH MAKEFLAGS MAKELEVEL ARGS
 
 setup := sh scripts/with-python.sh -m scripts.setup
 python := .venv/bin/python
