@@ -19,7 +19,7 @@ _TOGETHER = 256
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class AccessLine(msgspec.Struct, omit_defaults=True):
+class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     """One request, as it is logged. Nothing that the client sent in a header, a body or a query but its ids."""
 
     time: float
