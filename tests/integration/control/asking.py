@@ -27,6 +27,16 @@ BODIES: dict[str, dict[str, Any]] = {
     OIP: {"inputs": INPUTS},
 }
 every = pytest.mark.parametrize("path", BODIES)
+every_change = pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"scopes": ("chat",)}, 403),
+        ({"models": ("trees",)}, 403),
+        ({"expires": 1.0}, 401),
+        ({"digest": "00" * 32}, 401),
+    ],
+)
+"""What may be done to a key in use, and what its next request gets."""
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.gateway.control.keys import without
-from tests.integration.control.asking import BODIES, NATIVE, asking, bearer
+from tests.integration.control.asking import BODIES, NATIVE, asking, bearer, every_change
 from tests.keys import control_over, make_key
 
 if TYPE_CHECKING:
@@ -37,15 +37,7 @@ async def test_revoked_key_stops_within_a_moment_and_the_last_one_opens_nothing(
         assert (await client.post(NATIVE, json=BODIES[NATIVE])).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"scopes": ("chat",)}, 403),
-        ({"models": ("trees",)}, 403),
-        ({"expires": 1.0}, 401),
-        ({"digest": "00" * 32}, 401),
-    ],
-)
+@every_change
 @pytest.mark.parametrize("limited", [False, True])
 async def test_rights_taken_from_a_key_in_use_are_gone_within_a_moment(
     tmp_path: Path, change: dict[str, Any], status: int, limited: bool
