@@ -41,7 +41,7 @@ class Cycle(RequestResponseCycle):
         *,
         keep_alive: bool,
         known: KnownHead | None = None,
-        body: bytes | bytearray | None = None,
+        body: bytes | None = None,
     ) -> None:
         """All that uvicorn's own has, which it takes one by one: the above is the same for every request. `known` is its head, where
         it came before, and `body` then all of its body.

@@ -72,10 +72,8 @@ def known_head(data: bytes, scope: Scope) -> KnownHead | None:
     if end < len(_END) or not _UNLIKE.isdisjoint(names) or names.count(_LENGTH) > 1:
         return None
     kept = {name: value for name, value in scope.items() if name != "extensions"}
-    kept |= {
-        "headers": names_and_values.copy(),
-        "state": scope["state"].copy(),
-    }  # the first request's app may change its own
+    # The app of the first request may change what it is given.
+    kept |= {"headers": names_and_values.copy(), "state": scope["state"].copy()}
     if _LENGTH not in names:
         return KnownHead(data, b"", kept, 0) if len(data) == end else None
     place = names.index(_LENGTH)
