@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from services.asgi import SHORTCUT
 from services.errors import InternalError, ServingError
 from services.gateway.control.path import Control
+from services.gateway.control.work import begin
 from services.gateway.document import DocumentRoutes
 from services.gateway.exchange import ClientGone, Departures, Exchange
 from services.gateway.oip import errors as oip_errors
@@ -117,7 +118,12 @@ class GatewayApp:
         exchange = Exchange(scope, receive, send, line, self._body_limit, self._departures)
         try:
             handler = asked.handler or refuse(asked.route, scope)
-            if self._control.concerns(head) and not self._enters_again(asked, exchange):
+            passage = asked.passage
+            if passage is not None and passage.until > line.time and not self._control.refuses:
+                line.key = passage.key_name
+                exchange.told = passage.count()
+                begin(passage)
+            elif self._control.concerns(head):
                 await self._enter(asked, exchange)
             await handler(exchange)
         except ServingError as error:
@@ -134,16 +140,6 @@ class GatewayApp:
         finally:
             exchange.close()
             self._telemetry.end(began, line)
-
-    def _enters_again(self, asked: Asked, exchange: Exchange) -> bool:
-        """Let the request in as the last one with its head, where that still holds; raises what its client hears if that was once too often."""
-        passage = asked.passage
-        if passage is None or passage.ended or passage.until <= exchange.line.time or self._control.refuses:
-            return False
-        exchange.line.key = passage.key_name
-        exchange.told = passage.count()
-        passage.begin()
-        return True
 
     async def _enter(self, asked: Asked, exchange: Exchange) -> None:
         """Let the request in that asks for `asked`, or raise what its client hears."""

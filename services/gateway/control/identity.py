@@ -132,7 +132,7 @@ class Holder:
     def retire(self) -> None:
         """The keys have changed: what this one let in lets nobody else in."""
         if self.passage is not None:
-            self.passage.ended = True
+            self.passage.until = 0.0
 
     def check_scopes(self, scopes: Sequence[Scope]) -> None:
         """Raises PermissionDenied unless the key has all of `scopes`; `admin` may do everything."""

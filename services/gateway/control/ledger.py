@@ -93,9 +93,10 @@ class Ledger(Protocol):
         """The same as `reserve`, for less, of a ledger on this machine, which nobody waits for; None of one that is far."""
         ...
 
-    @property
-    def count(self) -> Callable[[Bucket], tuple[int, float]] | None:
-        """The same for less still: one request to a bucket that limits nothing else; how many remain, and seconds until all are there."""
+    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]] | None:
+        """What charges one request to a bucket that limits nothing else, for less still, and returns how many remain and the seconds
+        until all are there; None of a ledger that is far.
+        """
         ...
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
@@ -124,8 +125,11 @@ class NoLedger:
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
         raise LedgerDown(self._reason)
 
-    def count(self, bucket: Bucket) -> tuple[int, float]:  # noqa: ARG002 - the protocol's signature
-        raise LedgerDown(self._reason)
+    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:  # noqa: ARG002 - the protocol's signature
+        def count() -> tuple[int, float]:
+            raise LedgerDown(self._reason)
+
+        return count
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         return self.reserve_now(charges)

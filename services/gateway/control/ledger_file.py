@@ -91,9 +91,14 @@ class FileLedger(MemoryLedger):
         with self._lock:
             return super().reserve_now(charges)
 
-    def count(self, bucket: Bucket) -> tuple[int, float]:
-        with self._lock:
-            return super().count(bucket)
+    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
+        lock, count_alone = self._lock, super().counter(bucket)
+
+        def count() -> tuple[int, float]:
+            with lock:
+                return count_alone()
+
+        return count
 
     def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
         try:

@@ -95,16 +95,21 @@ class MemoryLedger:
             self._records[standing.bucket.digest] = record
         return Reserved(now, "", [standing for _, standing in made])
 
-    def count(self, bucket: Bucket) -> tuple[int, float]:
-        now = self._clock()
-        digest = bucket.digest
-        by_request, by_token, held, _ = self._records.get(digest) or self._records.begin(digest, now)
-        taken = self._take(by_request, bucket.requests, 1, now)
-        if taken is None:
-            raise self._refused(bucket, (by_request, by_token), "requests", 1, now)
-        by_request, left, reset = taken
-        self._records[digest] = (by_request, by_token, held, now)
-        return int(left + _EPSILON) if left > 0 else 0, reset
+    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
+        clock, take, records, find = self._clock, self._take, self._records, self._records.get
+        digest, limit = bucket.digest, bucket.requests
+
+        def count() -> tuple[int, float]:
+            now = clock()
+            by_request, by_token, held, _ = find(digest) or records.begin(digest, now)
+            taken = take(by_request, limit, 1, now)
+            if taken is None:
+                raise self._refused(bucket, (by_request, by_token), "requests", 1, now)
+            by_request, left, reset = taken
+            records[digest] = (by_request, by_token, held, now)
+            return int(left + _EPSILON) if left > 0 else 0, reset
+
+        return count
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         return self.reserve_now(charges)

@@ -32,7 +32,6 @@ class RedisLedger:
     """Buckets in Redis, on its own clock."""
 
     reserve_now = None
-    count = None
 
     def __init__(self, client: Redis, algorithm: str, *, prefix: str, timeout: float, retry_interval: float) -> None:
         """`timeout` bounds every call, in seconds; after one that failed, Redis counts as down for `retry_interval`."""
@@ -47,6 +46,9 @@ class RedisLedger:
         self._count = itertools.count()
         self._leases: dict[str, tuple[str, ...]] = {}
         self._settling: set[asyncio.Task[None]] = set()
+
+    def counter(self, bucket: Bucket) -> None:
+        """Nobody counts without waiting."""
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         lease = f"{self._name}-{next(self._count)}"

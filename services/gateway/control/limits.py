@@ -157,13 +157,14 @@ class Limits:
         """What charges one request to `entry` and returns what its caller hears of that, as header lines; None where somebody has to be
         waited for, or more is limited. It raises LimitExceeded or Unavailable.
         """
-        count, bucket, told, allowed = self.ledger.count, entry.bucket, entry.told, self._allowed
-        if count is None or not entry.plain:
+        count = self.ledger.counter(entry.bucket) if entry.plain else None
+        if count is None:
             return None
+        told, allowed = entry.told, self._allowed
 
         def counted() -> bytes:
             try:
-                remaining, reset = count(bucket)
+                remaining, reset = count()
             except (Refused, LedgerDown) as error:
                 self._not_made(error)
                 return b""

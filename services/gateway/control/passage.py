@@ -33,9 +33,7 @@ class Passage(Work):
     key_name: str = ""
     """Name of the key that was used; empty when none was needed."""
     until: float = math.inf
-    """When the key expires that it was let in with, in seconds since 1970; it lets nobody in from then on."""
-    ended: bool = False
-    """Whether the keys have changed since, so that it lets nobody in any more."""
+    """When the key expires that it was let in with, in seconds since 1970; it lets nobody in from then on. Zero once keys have changed."""
     count: Callable[[], bytes] = bytes
     """Counts a request of those that share it, and returns what its caller hears of that; see `Limits.counter`."""
     owed: Sequence[Charge] = ()
