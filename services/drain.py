@@ -111,12 +111,14 @@ def own_server() -> uvicorn.Server | None:
     return server if isinstance(server, uvicorn.Server) else None
 
 
-def drain_on_signals(settings: DrainSettings, drained: Drained | None = None) -> None:
+def drain_on_signals(
+    settings: DrainSettings, drained: Drained | None = None, *, closing: Callable[[], None] | None = None
+) -> None:
     """From now on, what asks this process to stop drains it first. Call it on the event loop, once uvicorn handles
     signals; under anything but uvicorn it does nothing.
 
     Without `drained`, it is a dependency: its requests are a gateway's, and when a gateway of the same server stops, it
-    is asked last.
+    is asked last. `closing` is called when connections are about to close.
     """
     server = own_server()
     if server is None:
@@ -124,6 +126,8 @@ def drain_on_signals(settings: DrainSettings, drained: Drained | None = None) ->
     seconds = settings.timeout if drained is None else _CLOSING_SECONDS
 
     def finish() -> None:
+        if closing is not None:
+            closing()
         server.config.timeout_graceful_shutdown = math.ceil(seconds)
         server.should_exit = True
 

@@ -18,9 +18,11 @@ import httptools
 from services.gateway.streamed import ConnectionLost, StreamedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.gateway.address import Address
+
+    Expect = Callable[[StreamedAnswer], None]
 
 _KEEP_ALIVE_SECONDS = 3.0
 """uvicorn closes a connection that was idle for five; ours are given up before that race can happen."""
@@ -58,13 +60,16 @@ class Connection(asyncio.Protocol):
             self.close()
             raise
 
-    async def stream(self, data: bytes, idle_timeout: float) -> StreamedAnswer:
-        """Send `data`, one whole request, and wait for the head of its answer. Raises ConnectionLost, or Silent when nothing comes
-        for `idle_timeout` seconds, here or from the answer.
+    async def stream(self, data: bytes, idle_timeout: float, expect: Expect | None = None) -> StreamedAnswer:
+        """Send `data`, one whole request, and wait for the head of its answer, which `expect` is given before that.
+
+        Raises ConnectionLost, or Silent when nothing comes for `idle_timeout` seconds, here or from the answer.
         """
         transport = self._connected()
         self._begun = False
         answer = self._streamed = StreamedAnswer(transport, idle_timeout)
+        if expect is not None:
+            expect(answer)
         transport.write(data)
         try:
             await answer.begin()
@@ -165,12 +170,15 @@ class ConnectionPool:
         *,
         idle_timeout: float,
         fresh: bool = False,
+        expect: Expect | None = None,
     ) -> tuple[Connection, StreamedAnswer]:
-        """As `call`, the body still to be read; `leave` must follow. Raises Silent when nothing comes for `idle_timeout` seconds."""
+        """As `call`, the body still to be read; `leave` must follow. `expect` is given the answer before anything of it comes. Raises
+        Silent when nothing comes for `idle_timeout` seconds.
+        """
         data = self._request(method, path, headers, body)
         connection = (None if fresh else self._kept()) or await self._connect()
         connection.reusable = not fresh
-        return connection, await connection.stream(data, idle_timeout)
+        return connection, await connection.stream(data, idle_timeout, expect)
 
     def leave(self, connection: Connection) -> None:
         """Nobody reads the streamed answer any more: one that has not come whole is not waited for, and its connection closed."""

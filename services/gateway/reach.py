@@ -23,15 +23,18 @@ async def look_up(address: Address) -> list[str]:
 
 
 def reach(
-    name: str, url: str, gateway: GatewaySettings, hop: HopSettings, *, differ: bool = False
+    name: str, url: str, gateway: GatewaySettings, hop: HopSettings, *, differ: bool = False, channel: bool = False
 ) -> Upstream | Replicas:
-    """The way to a dependency at `url`: one process behind a Unix socket, or all replicas behind a name. See `Replicas`."""
+    """The way to a dependency at `url`: one process behind a Unix socket, or all replicas behind a name. See `Replicas`.
+
+    With `channel` the streams of a process on this machine share a connection.
+    """
     tokens = hop.tokens()
     address = Address.parse(url, tokens[0] if tokens else None)
 
     def make(address: Address, max_age: float) -> Upstream:
         timeouts = {"connect_timeout": gateway.connect_timeout, "probe_timeout": gateway.probe_timeout}
-        return Upstream(name, address, **timeouts, max_age=max_age)
+        return Upstream(name, address, **timeouts, max_age=max_age, channel=channel and address.socket_path is not None)
 
     if address.socket_path is not None:
         return make(address, math.inf)

@@ -77,7 +77,7 @@ class Gateway:
         )
         self._upstreams = {
             "classifier": self._upstream("Classifier", self.classifier, settings.hop, differ=True),
-            "llm": self._upstream("language model", self.llm, settings.hop),
+            "llm": self._upstream("language model", self.llm, settings.hop, channel=True),
         }
         self._monitor = HealthMonitor(self._upstreams, settings.gateway.probe_interval)
         self._dataplane = DataPlane(
@@ -171,13 +171,13 @@ class Gateway:
         self._telemetry.flush()
         await asyncio.to_thread(self._telemetry.close)
 
-    def _upstream(self, name: str, dependency: Any, hop: HopSettings, *, differ: bool = False) -> Upstream | Replicas:
+    def _upstream(self, name: str, dependency: Any, hop: HopSettings, **options: bool) -> Upstream | Replicas:
         client = getattr(dependency, "to_async", None)
         if client is None:
             raise BentoMLConfigException(
                 "The gateway reaches its dependencies over HTTP: start it with `bentoml serve`."
             )
-        return reach(name, client.url, self._settings, hop, differ=differ)
+        return reach(name, client.url, self._settings, hop, **options)
 
     async def _flush_telemetry(self) -> None:
         while True:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
+from services.channel import CHANNEL_HEADER, TAKEN
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
@@ -81,6 +83,10 @@ class StreamedAnswer:
         self._timer = self._loop.call_later(idle_timeout, self._look)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._begun: asyncio.Future[None] = self._loop.create_future()
+        self._has_ended = False
+        """Whether all has come of its own connection."""
+        self._is_apart = self._was_apart = False
+        """Whether more pieces come over a channel, and whether all of those have come."""
         self._new: list[bytes] = []
         self._unread: list[bytes] = []
         self._size = 0
@@ -101,15 +107,23 @@ class StreamedAnswer:
     def feed(self, data: bytes) -> None:
         """Take in what came. Raises httptools.HttpParserError for what is no HTTP."""
         self._heard = self._loop.time()
-        if self.complete or self._parser is None:
+        if self._has_ended or self._parser is None:
             raise httptools.HttpParserError("Nobody asked for more.")
         self._parser.feed_data(data)
-        if self._new:
-            piece = self._new[0] if len(self._new) == 1 else b"".join(self._new)
-            self._new.clear()
-            waiter = self._waiter
-            if waiter is None or waiter.done() or self._taker is None or not self._taker(piece):
-                self._keep(piece)
+        if not self._is_apart:
+            self._pass_on()
+
+    def take(self, piece: bytes) -> None:
+        """Take in a piece that came over a channel, ahead of all that comes over the answer's own connection; an empty one when no
+        more of them come.
+        """
+        self._heard = self._loop.time()
+        if piece:
+            self._offer(piece)
+        else:
+            self._is_apart, self._was_apart = False, True
+            self.complete = self._has_ended
+            self._pass_on()
         if self._unread or self.complete:
             self._wake()
 
@@ -163,6 +177,7 @@ class StreamedAnswer:
         """Called by the parser."""
         assert self._parser is not None
         self.status = self._parser.get_status_code()
+        self._is_apart = not self._was_apart and self.headers.get(CHANNEL_HEADER) == TAKEN
         if not self._begun.done():
             self._begun.set_result(None)
 
@@ -173,9 +188,25 @@ class StreamedAnswer:
     def on_message_complete(self) -> None:
         """Called by the parser at the end of the answer."""
         assert self._parser is not None
-        self.complete = True
+        self._has_ended = True
+        self.complete = not self._is_apart
         self.keeps_alive = self._parser.should_keep_alive()
-        self._timer.cancel()
+        if self.complete:
+            self._timer.cancel()
+
+    def _pass_on(self) -> None:
+        """Give the reader what came over the answer's own connection."""
+        if self._new:
+            piece = self._new[0] if len(self._new) == 1 else b"".join(self._new)
+            self._new.clear()
+            self._offer(piece)
+        if self._unread or self.complete:
+            self._wake()
+
+    def _offer(self, piece: bytes) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._taker is None or not self._taker(piece):
+            self._keep(piece)
 
     def _keep(self, piece: bytes) -> None:
         self._unread.append(piece)

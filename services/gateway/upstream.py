@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.errors import DeadlineExceeded, NotRunning, Unavailable
+from services.gateway.channel import Channel
 from services.gateway.hop import ConnectionPool, NotConnected
 from services.gateway.streamed import ConnectionLost, Silent
 from services.runtime import STATUS_PATH
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.gateway.address import Address
-    from services.gateway.hop import Connection
+    from services.gateway.hop import Connection, Expect
     from services.gateway.streamed import StreamedAnswer
 
     Request = tuple[str, str, Mapping[str, str], bytes]
@@ -42,15 +43,23 @@ class Upstream:
     """HTTP to one dependency, or to one replica of it. `name` is what messages call it."""
 
     def __init__(
-        self, name: str, address: Address, *, connect_timeout: float, probe_timeout: float, max_age: float = math.inf
+        self,
+        name: str,
+        address: Address,
+        *,
+        connect_timeout: float,
+        probe_timeout: float,
+        max_age: float = math.inf,
+        channel: bool = False,
     ) -> None:
-        """`max_age` is how many seconds a connection is used for at most."""
+        """`max_age` is how many seconds a connection is used for at most; with `channel`, streams share one: see `services/channel.py`."""
         self.name = name
         self._address = address
         self._connect_timeout = connect_timeout
         self._probe_timeout = probe_timeout
         self._pool = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
         self._probed = ConnectionPool(address, connect_timeout=connect_timeout, max_age=max_age)
+        self._channel = Channel(self._pool) if channel else None
         self._waiting: set[asyncio.Timeout] = set()
         self._gone = False
         self._streams: set[StreamedAnswer] = set()
@@ -71,6 +80,8 @@ class Upstream:
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
         self._pool.close()
         self._probed.close()
         for answer in self._streams:
@@ -151,10 +162,11 @@ class Upstream:
         it lets pass become one of the two.
         """
         connection: Connection | None = None
-        request = (method, path, headers or {}, body)
+        seat = self._channel.seat() if self._channel is not None and not self._closed else None
+        request = (method, path, {**(headers or {}), **(seat.headers if seat is not None else {})}, body)
         try:
             async with self._heard_of_death(None):
-                connection, answer = await self._begin(request, idle_timeout)
+                connection, answer = await self._begin(request, idle_timeout, seat.take if seat is not None else None)
             self._check_let_in(answer.status)
             self._streams.add(answer)
             yield answer
@@ -166,6 +178,8 @@ class Upstream:
             problem = "broke off while it answered" if lost.answer_begun else "is not running"
             raise Unavailable(f"The {self.name} {problem}.") from None
         finally:
+            if seat is not None:
+                seat.leave()
             if connection is not None:
                 self._streams.discard(answer)
                 self._pool.leave(connection)
@@ -194,14 +208,16 @@ class Upstream:
         if status == _UNAUTHORIZED:
             raise Unavailable(f"The {self.name} refuses the gateway's token (TANDEM_HOP__TOKEN).")
 
-    async def _begin(self, request: Request, idle_timeout: float) -> tuple[Connection, StreamedAnswer]:
+    async def _begin(
+        self, request: Request, idle_timeout: float, expect: Expect | None
+    ) -> tuple[Connection, StreamedAnswer]:
         if self._closed:
             raise Unavailable("The server is stopping.")
         if self._address.socket_path is not None:
             try:
-                return await self._pool.stream(*request, idle_timeout=idle_timeout)
+                return await self._pool.stream(*request, idle_timeout=idle_timeout, expect=expect)
             except ConnectionLost as lost:
                 if lost.answer_begun:
                     raise
                 await self.probe()
-        return await self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True)
+        return await self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True, expect=expect)

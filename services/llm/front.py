@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from services.asgi import send_bytes, send_json
+from services.channel import CHANNEL_PATH
 from services.errors import InternalError, ServingError, Unavailable
+from services.llm.channels import Channels, Sender
 from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
 from services.telemetry.dependency import dependency_exposition
 from services.telemetry.exposition import Facts
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from services.asgi import ASGIApp, Message, Receive, Scope, Send
+    from services.asgi import ASGIApp, Receive, Scope, Send
 
 State = Literal["starting", "ready", "failed", "hung"]
 
@@ -59,12 +61,17 @@ class EngineFront:
     """Hands each request to vLLM's app untouched, so that a stream costs no more than on vLLM's own server."""
 
     def __init__(
-        self, host: EngineHost, gpus: Callable[[], Sequence[Mapping[str, Any]] | None], metrics_folder: Path | None
+        self,
+        host: EngineHost,
+        gpus: Callable[[], Sequence[Mapping[str, Any]] | None],
+        metrics_folder: Path | None,
+        channels: Channels,
     ) -> None:
         """`metrics_folder` is where all processes of this server count, vLLM's too."""
         self._host = host
         self._gpus = gpus
         self._metrics_folder = metrics_folder
+        self._channels = channels
         self.active_requests = 0
         """Requests that vLLM is answering; what only asks how it is does not count."""
 
@@ -74,6 +81,8 @@ class EngineFront:
             await send_json(send, 200, msgspec.json.encode(self._status()))
         elif path == METRICS_PATH:
             await send_bytes(send, 200, await asyncio.to_thread(self._exposition), METRICS_HEADERS)
+        elif path == CHANNEL_PATH:
+            await self._channels.serve(receive, send)
         elif path in ("/livez", "/healthz"):
             await send_bytes(send, 200, b"", ())
         elif path == "/readyz":
@@ -86,11 +95,11 @@ class EngineFront:
         elif scope["method"] == "POST":
             self.active_requests += 1
             try:
-                await _hand_over(app, scope, receive, send)
+                await _hand_over(app, scope, receive, self._channels.sender(scope, send))
             finally:
                 self.active_requests -= 1
         else:
-            await _hand_over(app, scope, receive, send)
+            await _hand_over(app, scope, receive, Sender(send))
 
     def _status(self) -> dict[str, Any]:
         status = self._host.status
@@ -116,23 +125,18 @@ class EngineFront:
         return Unavailable(status.reason or "The language model is starting.", retry_after=_RETRY_STARTING)
 
 
-async def _hand_over(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    started = False
-
-    async def noting(message: Message) -> None:
-        nonlocal started
-        started = True
-        await send(message)
-
+async def _hand_over(app: ASGIApp, scope: Scope, receive: Receive, send: Sender) -> None:
     try:
-        await app(scope, receive, noting)
+        await app(scope, receive, send)
     except Exception:
         # Raising before the first byte would leave the client to wait; after it, the server closes the connection,
         # which is how a client sees that its answer is incomplete.
-        if started:
+        if send.started:
             raise
         logger.exception("vLLM's app raised on %s", scope["path"])
         await send_error(send, InternalError("The language model failed on this request."))
+    finally:
+        send.leave()
 
 
 async def send_error(send: Send, error: ServingError) -> None:

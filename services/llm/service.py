@@ -12,6 +12,7 @@ from services import bentoml_patches
 from services.asgi import use_front
 from services.drain import drain_on_signals
 from services.guard import check_hop, guarded
+from services.llm.channels import Channels
 from services.llm.device import Machine, gpus, resolve_device, this_machine
 from services.llm.front import EngineFront, send_error
 from services.llm.host import EngineThread
@@ -55,6 +56,7 @@ class LLM:
         logging.getLogger("tandem").setLevel(settings.log_level.upper())
         self._machine = this_machine()
         self._hop = settings.hop
+        self._channels = Channels()
         self._host = EngineThread(
             VLLMEngine(settings.llm, self._machine, tracing=settings.tracing, debug=settings.log_level == "debug"),
             Pulse(settings.llm.hung_after, settings.llm.restart_after),
@@ -69,7 +71,7 @@ class LLM:
     @bentoml.on_startup
     async def start(self) -> None:
         """Begin loading."""
-        drain_on_signals(load_settings().drain)
+        drain_on_signals(load_settings().drain, closing=self._channels.close)
         self._host.start()
 
     @bentoml.on_shutdown
@@ -79,7 +81,8 @@ class LLM:
 
     def front(self, fallback: ASGIApp) -> ASGIApp:  # noqa: ARG002 - nothing is left to BentoML
         """The app that answers every request."""
-        front = EngineFront(self._host, gpus if self._machine.gpus else lambda: None, shared_metrics_folder())
+        gpus_here = gpus if self._machine.gpus else lambda: None
+        front = EngineFront(self._host, gpus_here, shared_metrics_folder(), self._channels)
         return guarded(front, "LLM", self._hop, send_error)
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
-    ("services.errors", "services.runtime", "services.settings", "services.classifier.routes"),
+    ("services.errors", "services.runtime", "services.settings", "services.classifier.routes", "services.channel"),
     ("services.tensors", "services.unpacking", "services.classifier.serving_state", "services.roles"),
     (
         "services.asgi",
@@ -53,7 +53,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services.gateway.agreement",
         "services.gateway.watching",
     ),
-    ("services.gateway.upstream", "services.gateway.health", "services.gateway.openapi"),
+    ("services.gateway.channel", "services.gateway.health", "services.gateway.openapi"),
+    ("services.gateway.upstream",),
     ("services.gateway.replicas",),
     ("services.gateway.reach",),
     ("services.gateway.backends",),

@@ -14,6 +14,7 @@ from services.bentoml_patches import HURRY
 from services.drain import Drain, drain_on_signals, own_server
 from services.settings.drain import DrainSettings
 from tests.virtual_time import run_virtually
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,12 +91,6 @@ def test_asked_again_it_gives_up_at_once() -> None:
     assert drained(recorder, act) == [("announce", 0), ("refuse", 1), ("abandon", 3), ("finish", 4)]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - nobody sets an event
-            await asyncio.sleep(0.001)
-
-
 @pytest.fixture
 def server() -> Iterator[uvicorn.Server]:
     """A uvicorn that handles the signals of this process, as `bentoml serve` has it, though it serves nothing."""
@@ -125,9 +120,11 @@ async def test_signal_drains_and_then_ends_uvicorn_in_good_order(server: uvicorn
 
 
 async def test_dependency_leaves_its_requests_to_uvicorn_and_waits_for_nobody(server: uvicorn.Server) -> None:
-    drain_on_signals(DrainSettings(delay=60.0, timeout=7.5))
+    closings: list[bool] = []
+    drain_on_signals(DrainSettings(delay=60.0, timeout=7.5), closing=lambda: closings.append(server.should_exit))
     os.kill(os.getpid(), signal.SIGTERM)
     await until(lambda: server.should_exit)
+    assert closings == [False], "what holds connections open must hear of it before uvicorn waits for them"
     assert server.config.timeout_graceful_shutdown == 8
     for handled in (signal.SIGTERM, signal.SIGINT, HURRY):
         asyncio.get_running_loop().remove_signal_handler(handled)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from services.llm.channels import Channels
 from services.llm.front import EngineFront, EngineStatus
 from tests.asgi import Client
 
@@ -43,7 +44,7 @@ class FakeHost:
 
 
 def front(host: Any, gpus: Any = lambda: None) -> EngineFront:
-    return EngineFront(host, gpus, None)
+    return EngineFront(host, gpus, None, Channels())
 
 
 async def ask(app: ASGIApp, path: str, method: str = "GET") -> Client:

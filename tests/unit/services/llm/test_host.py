@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,7 @@ from services.llm.failure import sentence
 from services.llm.host import EngineThread
 from services.llm.pulse import Pulse
 from tests.asgi import no_fallback
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,12 +65,6 @@ class FakeEngine:
 
     def explain(self, error: BaseException | None) -> str:
         return sentence(error, None, "cpu")
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - set by another thread
-            await asyncio.sleep(0.005)
 
 
 class Ended:
