@@ -6,6 +6,7 @@ import gc
 import math
 import time
 from dataclasses import asdict
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from scripts.bench.llm.servers import Running
 
 STREAMS = (1, 16, 64)
-TOKENS = 64
+LEAST_TOKENS, MOST_TOKENS = 32, 96
 WARM_SECONDS = 3.0
 LEAST_ROUNDS = 4
 
@@ -52,7 +53,10 @@ def run(rounds: int, seconds: float, facts: dict[str, Any], folder: Path, *, qui
         print(f"language model: skipped, {error}", flush=True)
         return False
     write_report(
-        samples, facts | {"model": servers.model_name(), "tokens_a_stream": TOKENS, "llm_rounds": rounds}, folder
+        samples,
+        facts
+        | {"model": servers.model_name(), "tokens_a_stream": f"{LEAST_TOKENS} to {MOST_TOKENS}", "llm_rounds": rounds},
+        folder,
     )
     return True
 
@@ -70,7 +74,7 @@ def measure(server: Running, streams: int, seconds: float, number: int) -> LlmSa
         found = uvloop.run(
             client.keep_streaming(
                 server.port,
-                lambda count: client.chat_request(server.port, model, offset + count, TOKENS),
+                lambda count: client.chat_request(server.port, model, offset + count, length(count)),
                 streams,
                 _until(began + seconds),
             )
@@ -87,6 +91,13 @@ def measure(server: Running, streams: int, seconds: float, number: int) -> LlmSa
         rss_mib=after.rss_bytes / 2**20,
     )
     return figures.sample(server.name, number, streams, found, (began, began + seconds), cost)
+
+
+def length(number: int) -> int:
+    """How many tokens the stream `number` is long, of either server: of one length, all would end and begin together, and how many
+    do would decide the longest gaps.
+    """
+    return Random(number).randint(LEAST_TOKENS, MOST_TOKENS)  # noqa: S311 - no secret
 
 
 def _until(end: float) -> Callable[[int], bool]:
