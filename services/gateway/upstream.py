@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.gateway.address import Address
-    from services.gateway.hop import Connection, Expect
+    from services.gateway.channel import Seat
+    from services.gateway.hop import Connection
     from services.gateway.streamed import StreamedAnswer
 
     Request = tuple[str, str, Mapping[str, str], bytes]
@@ -163,10 +164,10 @@ class Upstream:
         """
         connection: Connection | None = None
         seat = self._channel.seat() if self._channel is not None and not self._closed else None
-        request = (method, path, {**(headers or {}), **(seat.headers if seat is not None else {})}, body)
+        request = (method, path, headers or {}, body)
         try:
             async with self._heard_of_death(None):
-                connection, answer = await self._begin(request, idle_timeout, seat.take if seat is not None else None)
+                connection, answer = await self._begin(request, idle_timeout, seat)
             self._check_let_in(answer.status)
             self._streams.add(answer)
             yield answer
@@ -209,15 +210,21 @@ class Upstream:
             raise Unavailable(f"The {self.name} refuses the gateway's token (TANDEM_HOP__TOKEN).")
 
     async def _begin(
-        self, request: Request, idle_timeout: float, expect: Expect | None
+        self, request: Request, idle_timeout: float, seat: Seat | None
     ) -> tuple[Connection, StreamedAnswer]:
         if self._closed:
             raise Unavailable("The server is stopping.")
         if self._address.socket_path is not None:
+            expect, first = None, request
+            if seat is not None:
+                expect, (method, path, headers, body) = seat.take, request
+                first = (method, path, {**headers, **seat.headers}, body)
             try:
-                return await self._pool.stream(*request, idle_timeout=idle_timeout, expect=expect)
+                return await self._pool.stream(*first, idle_timeout=idle_timeout, expect=expect)
             except ConnectionLost as lost:
                 if lost.answer_begun:
                     raise
                 await self.probe()
-        return await self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True, expect=expect)
+                if seat is not None:  # pieces of this attempt may still come over the channel, so the next takes none
+                    seat.leave()
+        return await self._pool.stream(*request, idle_timeout=idle_timeout, fresh=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from services.asgi import send_bytes
 from services.channel import CHANNEL_HEADER, CHANNEL_PATH, TAKEN
 from services.gateway.address import Address
+from services.gateway.hop import Connection
 from services.gateway.streamed import ConnectionLost
 from services.gateway.upstream import Upstream
 from services.http_protocol import HttpProtocol
@@ -44,6 +45,9 @@ class Engine:
         self.pieces: list[bytes] = PIECES
         self.fails_after: int | None = None
         self.content_type = b"text/event-stream; charset=utf-8"
+        self.began = 0
+        self.may_begin = asyncio.Event()
+        self.may_begin.set()
         self.turn = asyncio.Event()
         self.turn.set()
         self.under_way = 0
@@ -51,6 +55,8 @@ class Engine:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):
             pass
+        self.began += 1
+        await self.may_begin.wait()
         headers = [(b"content-type", self.content_type)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         self.under_way += 1
@@ -224,6 +230,28 @@ async def test_a_channel_that_breaks_takes_its_streams_along_and_is_opened_again
     async with hop.stream() as answer:
         assert answer.headers[CHANNEL_HEADER] == TAKEN
         assert await answer.read() == b"".join(PIECES)
+
+
+async def test_a_request_that_is_sent_again_takes_no_channel(hop: Hop, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Connection] = []
+    answers: list[StreamedAnswer] = []
+    stream = Connection.stream
+
+    async def noting(self: Connection, *arguments: Any) -> StreamedAnswer:
+        made.append(self)
+        answers.append(await stream(self, *arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(Connection, "stream", noting)
+    hop.engine.may_begin.clear()
+    reading = asyncio.ensure_future(hop.read())
+    await until(lambda: hop.engine.began == 2)
+    made[0].close()
+    await until(lambda: hop.engine.began == 3)
+    hop.engine.may_begin.set()
+    assert await reading == b"".join(PIECES)
+    assert len(made) == 2
+    assert CHANNEL_HEADER not in answers[-1].headers
 
 
 async def test_a_process_that_is_asked_to_stop_finishes_what_goes_over_it(hop: Hop) -> None:
