@@ -28,7 +28,7 @@ class Recipe:
     """All that decides the outcome of a run, beside the generators."""
 
     seed: int = 4
-    steps: int = 7900
+    steps: int = 8400
     """Optimizer steps."""
     size: int = 64
     """Dialogues in a step."""
