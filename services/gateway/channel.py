@@ -9,7 +9,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.channel import CHANNEL_HEADER, CHANNEL_PATH, HEAD_SIZE, frames_in
-from services.gateway.streamed import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +85,8 @@ class Channel:
             self._pool.leave(connection)
             lost, self._seats = self._seats, {}
             for seat in lost.values():
-                seat.lose()
+                if seat.answer is not None:
+                    seat.answer.lose_channel()
 
     def _take(self, data: bytes) -> bool:
         data = self._rest + data
@@ -119,8 +119,3 @@ class Seat:
     def leave(self) -> None:
         """Nobody waits for a piece any more."""
         self._seats.pop(self._number, None)
-
-    def lose(self) -> None:
-        """The channel is lost, and with it perhaps a piece."""
-        if self.answer is not None:
-            self.answer.fail(ConnectionLost(answer_begun=self.answer.status != 0))

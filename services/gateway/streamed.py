@@ -87,6 +87,7 @@ class StreamedAnswer:
         """Whether all has come of its own connection."""
         self._is_apart = self._was_apart = False
         """Whether more pieces come over a channel, and whether all of those have come."""
+        self._lost_channel = False
         self._new: list[bytes] = []
         self._unread: list[bytes] = []
         self._size = 0
@@ -126,6 +127,12 @@ class StreamedAnswer:
             self._pass_on()
         if self._unread or self.complete:
             self._wake()
+
+    def lose_channel(self) -> None:
+        """No more comes over the channel that its pieces might take: an answer that takes it has perhaps lost one."""
+        self._lost_channel = True
+        if self._is_apart:
+            self.fail(ConnectionLost(answer_begun=True))
 
     def fail(self, error: Exception) -> None:
         """End it with `error`, unless it is complete."""
@@ -178,6 +185,8 @@ class StreamedAnswer:
         assert self._parser is not None
         self.status = self._parser.get_status_code()
         self._is_apart = not self._was_apart and self.headers.get(CHANNEL_HEADER) == TAKEN
+        if self._is_apart and self._lost_channel:
+            self.fail(ConnectionLost(answer_begun=True))
         if not self._begun.done():
             self._begun.set_result(None)
 

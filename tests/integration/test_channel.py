@@ -259,11 +259,15 @@ async def test_a_process_that_is_asked_to_stop_finishes_what_goes_over_it(hop: H
     reading = [asyncio.ensure_future(hop.read()) for _ in range(3)]
     await hop.under_way(3)
     hop.channels.close()
+    hop.engine.pieces = PIECES * 1000
     late = asyncio.ensure_future(hop.read())
     await hop.under_way(4)
     hop.engine.turn.set()
-    assert set(await asyncio.gather(*reading, late)) == {b"".join(PIECES)}
-    await until(lambda: not hop.channels._open)
+    assert set(await asyncio.gather(*reading)) == {b"".join(PIECES)}
+    await until(lambda: not hop.channel._name)
+    assert not late.done(), "it came too late for the channel, and goes on without it"
+    assert await late == b"".join(PIECES * 1000)
+    hop.engine.pieces = PIECES
     assert await hop.read() == b"".join(PIECES)
 
 
