@@ -123,6 +123,7 @@ class Cycle(RequestResponseCycle):
             or self.response_complete
             or self.disconnected
             or self.flow.write_paused
+            or self.transport.is_closing()
         ):
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from services.asgi import Scope
     from services.known_head import KnownHead
@@ -64,6 +65,8 @@ class HttpProtocol(Patience):
         self._known: KnownHead | None = None
         """The head of the last request, which the next one may repeat."""
         self._tries = _TRIES
+        self._running: RequestResponseCycle | None = None
+        """The request under way, once others wait behind it: `cycle` is the last of them then."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -123,6 +126,8 @@ class HttpProtocol(Patience):
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
+            if not self.pipeline:
+                self._running = before
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
@@ -162,9 +167,21 @@ class HttpProtocol(Patience):
         if (
             self.pipeline
         ):  # in the context of the connection, for this one belongs to the request that has been answered
-            self._context.run(self._start_asgi_task, *self.pipeline.pop())
+            waiting = self.pipeline.pop()
+            self._running = waiting[0]
+            self._context.run(self._start_asgi_task, *waiting)
         else:
             self._rests = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request of the client that it has left; uvicorn tells the last one alone."""
+        super().connection_lost(exc)
+        running, self._running = self._running, None
+        if running is not None:
+            for cycle in (running, *(waiting for waiting, _ in self.pipeline)):
+                if not cycle.response_complete:
+                    cycle.disconnected = True
+                    cycle.message_event.set()
 
     def _should_upgrade(self) -> bool:
         """Nothing may begin before the wish is taken out."""

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from services.channel import CHANNEL_HEADER, CHANNEL_PATH, HEAD_SIZE, frames_in
+from services.gateway.streamed import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ logger = logging.getLogger("tandem.gateway")
 _AGAIN_SECONDS = 1.0
 """Between two attempts to open it."""
 _LONG_SECONDS = 86_400.0
-"""Of silence, after which it is opened anew."""
+"""Of silence, after which it is closed; the next stream opens it anew."""
 _OK = 200
 _NONE: Mapping[str, str] = {}
 
@@ -61,7 +63,7 @@ class Channel:
         now = asyncio.get_running_loop().time()
         if (self._task is None or self._task.done()) and now - self._tried >= _AGAIN_SECONDS:
             self._tried = now
-            self._task = asyncio.create_task(self._hold())
+            self._task = asyncio.create_task(self._hold(), context=Context())  # it works for nobody in particular
 
     async def _hold(self) -> None:
         """Open it, and hand each piece to its stream until it ends."""
@@ -85,8 +87,7 @@ class Channel:
             self._pool.leave(connection)
             lost, self._seats = self._seats, {}
             for seat in lost.values():
-                if seat.answer is not None:
-                    seat.answer.lose_channel()
+                seat.lose()
 
     def _take(self, data: bytes) -> bool:
         data = self._rest + data
@@ -94,8 +95,8 @@ class Channel:
         for number, piece in frames_in(data):
             at += HEAD_SIZE + len(piece)
             seat = self._seats.get(number)
-            if seat is not None and seat.answer is not None:
-                seat.answer.take(piece)
+            if seat is not None:
+                seat.pass_on(piece)
         self._rest = data[at:]
         return True
 
@@ -103,18 +104,39 @@ class Channel:
 class Seat:
     """One stream's place on a channel."""
 
-    __slots__ = ("_number", "_seats", "answer", "headers")
+    __slots__ = ("_answer", "_lost", "_number", "_seats", "headers")
 
     def __init__(self, seats: dict[int, Seat], number: int, headers: Mapping[str, str]) -> None:
         self._seats = seats
         self._number = number
         self.headers = headers
         """What the request says of it."""
-        self.answer: StreamedAnswer | None = None
+        self._answer: StreamedAnswer | None = None
+        self._lost = False
 
     def take(self, answer: StreamedAnswer) -> None:
         """Sit down: it is `answer` that takes the pieces."""
-        self.answer = answer
+        self._answer = answer
+        if self._lost:
+            answer.lose_channel()
+
+    def pass_on(self, piece: bytes) -> None:
+        """Hand over a piece; whoever cannot take it is failed alone, for the channel is everybody's."""
+        answer = self._answer
+        if answer is None:
+            return
+        try:
+            answer.take(piece)
+        except Exception:
+            logger.exception("A stream could not take what came for it")
+            self.leave()
+            answer.fail(ConnectionLost(answer_begun=True))
+
+    def lose(self) -> None:
+        """Nothing more comes over the channel."""
+        self._lost = True
+        if self._answer is not None:
+            self._answer.lose_channel()
 
     def leave(self) -> None:
         """Nobody waits for a piece any more."""

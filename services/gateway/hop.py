@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         return self._transport
 
     def _lost(self) -> None:
-        if self._streamed is not None:
+        if self._streamed is not None and not self._streamed.has_ended:  # what is missing comes over a channel
             self._streamed.fail(ConnectionLost(answer_begun=self._begun))
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionLost(answer_begun=self._begun))

@@ -83,7 +83,7 @@ class StreamedAnswer:
         self._timer = self._loop.call_later(idle_timeout, self._look)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._begun: asyncio.Future[None] = self._loop.create_future()
-        self._has_ended = False
+        self.has_ended = False
         """Whether all has come of its own connection."""
         self._is_apart = self._was_apart = False
         """Whether more pieces come over a channel, and whether all of those have come."""
@@ -108,7 +108,7 @@ class StreamedAnswer:
     def feed(self, data: bytes) -> None:
         """Take in what came. Raises httptools.HttpParserError for what is no HTTP."""
         self._heard = self._loop.time()
-        if self._has_ended or self._parser is None:
+        if self.has_ended or self._parser is None:
             raise httptools.HttpParserError("Nobody asked for more.")
         self._parser.feed_data(data)
         if not self._is_apart:
@@ -123,7 +123,7 @@ class StreamedAnswer:
             self._offer(piece)
         else:
             self._is_apart, self._was_apart = False, True
-            self.complete = self._has_ended
+            self.complete = self.has_ended
             self._pass_on()
         if self._unread or self.complete:
             self._wake()
@@ -197,7 +197,7 @@ class StreamedAnswer:
     def on_message_complete(self) -> None:
         """Called by the parser at the end of the answer."""
         assert self._parser is not None
-        self._has_ended = True
+        self.has_ended = True
         self.complete = not self._is_apart
         self.keeps_alive = self._parser.should_keep_alive()
         if self.complete:

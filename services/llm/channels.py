@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _HEADER = CHANNEL_HEADER.encode()
 _MOST_OF_ONE = 2**18
 """Bytes of one stream that go over a channel; the rest takes its own connection, which waits for a client that is slow to read."""
+_MOST_DIGITS = 9
+"""Of a stream's number, which must fit a frame."""
 _MOST_WAITING = 2**20
 """Bytes that wait for the gateway to read them, with which a channel takes no more."""
 
@@ -31,7 +33,7 @@ class Channel:
         self.closing = False
         """Whether no other stream may take it, and it ends with the last."""
         self.lost = False
-        """Whether the gateway has closed it."""
+        """Whether nothing is carried any more."""
 
     def put(self, number: int, piece: bytes) -> bool:
         """Send a piece once all tasks that are ready have had their turn; False, with nothing sent, when nobody reads any more or too
@@ -106,7 +108,7 @@ class Channels:
         named = next((value for name, value in scope["headers"] if name == _HEADER), b"").decode("latin-1")
         name, _, number = named.partition("/")
         channel = self._open.get(name)
-        if channel is None or channel.closing or not number.isdecimal():
+        if channel is None or channel.closing or not number.isdecimal() or len(number) > _MOST_DIGITS:
             return Sender(send)
         return Sender(send, channel, int(number))
 
@@ -127,7 +129,7 @@ class Sender:
         channel = self._channel
         if not self.started:
             self.started = True
-            if channel is not None and _is_stream(message):
+            if channel is not None and not channel.closing and _is_stream(message):
                 self._takes_channel = True
                 channel.streams.add(self._number)
                 message = {**message, "headers": [*message["headers"], (_HEADER, TAKEN.encode())]}

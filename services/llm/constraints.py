@@ -22,6 +22,10 @@ _MESSAGE = (
 )
 
 
+_NO_WAY_ON = "NoExtensionBias"
+"""How llguidance says that no token continues what has been written."""
+
+
 def blame_constraints(args: Namespace) -> None:
     """Let vLLM's server with `args` answer 400 where constraints cannot be satisfied."""
     from vllm.v1.structured_output import backend_guidance
@@ -57,7 +61,7 @@ def _refusing(validate: Validate) -> Validate:
         grammar = serialize_guidance_grammar(*get_structured_output_key(sampling_params.structured_outputs))
         matcher = llguidance.LLMatcher(bytes_alone, grammar, log_level=0)
         matcher.compute_bitmask()
-        if matcher.is_error():
+        if matcher.get_error().startswith(_NO_WAY_ON):  # other errors are of tokens that bytes alone do not have
             raise VLLMValidationError(_MESSAGE)
 
     return validated

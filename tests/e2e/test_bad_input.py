@@ -251,3 +251,10 @@ def test_real_server_reads_http_in_one_way(server: Server, sent: bytes, status: 
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(sent)
         assert connection.recv(12) == b"HTTP/1.1 %d" % status
+
+
+@pytest.mark.parametrize("grammar", ['start: "a" "b"', 'start: "a" <|user|>', "start: /[ab]/ <[4]>"])
+def test_grammars_that_can_be_satisfied_are_not_refused_whatever_tokens_they_name(server: Server, grammar: str) -> None:
+    answer = server.http.post("/v1/chat/completions", json=CHAT | {"structured_outputs": {"grammar": grammar}})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"][0] in "ab"

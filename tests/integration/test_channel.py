@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,7 +12,7 @@ from services.asgi import send_bytes
 from services.channel import CHANNEL_HEADER, CHANNEL_PATH, TAKEN
 from services.gateway.address import Address
 from services.gateway.hop import Connection
-from services.gateway.streamed import ConnectionLost
+from services.gateway.streamed import ConnectionLost, StreamedAnswer
 from services.gateway.upstream import Upstream
 from services.http_protocol import HttpProtocol
 from services.llm.channels import Channels
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.asgi import Receive, Scope, Send
-    from services.gateway.streamed import StreamedAnswer
+
 
 PIECES = [b"data: piece %d\n\n" % number for number in range(5)]
 LARGE = 2**19
@@ -285,3 +285,32 @@ async def test_a_dependency_without_channels_streams_all_the_same(tmp_path: Path
         for _ in range(3):
             assert await hop.read() == b"".join(PIECES)
         await hop.upstream.close()
+
+
+async def test_one_that_cannot_take_its_pieces_is_failed_alone(hop: Hop) -> None:
+    def broken(_: bytes) -> bool:
+        raise RuntimeError("the transport is closed")
+
+    hop.engine.turn.clear()
+    good = asyncio.ensure_future(hop.read())
+    await hop.under_way(1)
+    async with hop.stream() as bad:
+        await hop.under_way(2)
+        bad.offer_to(broken)
+        reading = asyncio.ensure_future(bad.read())
+        await asyncio.sleep(0)
+        hop.engine.turn.set()
+        with pytest.raises(ConnectionLost):
+            await reading
+    assert await good == b"".join(PIECES)
+    assert hop.channel._name
+
+
+async def test_a_seat_whose_channel_was_lost_before_its_request_went_out_says_so(hop: Hop) -> None:
+    seat = hop.channel.seat()
+    seat.lose()
+    answer = StreamedAnswer(cast("asyncio.Transport", None), 5)
+    seat.take(answer)
+    answer.feed(b"HTTP/1.1 200 OK\r\n%b: %b\r\n\r\n" % (CHANNEL_HEADER.encode(), TAKEN.encode()))
+    with pytest.raises(ConnectionLost):
+        await answer.begin()

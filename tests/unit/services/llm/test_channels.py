@@ -103,3 +103,13 @@ async def test_none_is_opened_once_they_are_closed() -> None:
     channels.close()
     await channels.serve(gateway.receive, gateway.send)
     assert gateway.status == 503
+
+
+async def test_a_head_that_comes_once_the_channel_is_closing_takes_its_own_connection() -> None:
+    channel, own = Channel(), Client()
+    sender = Sender(own.send, channel, 7)
+    channel.close()
+    for message in (start(), piece(b"one")):
+        await sender(message)
+    assert own.sent == [start(), piece(b"one")]
+    assert not channel.streams
