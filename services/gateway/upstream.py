@@ -215,12 +215,12 @@ class Upstream:
         if self._closed:
             raise Unavailable("The server is stopping.")
         if self._address.socket_path is not None:
-            expect, first = None, request
-            if seat is not None:
-                expect, (method, path, headers, body) = seat.take, request
-                first = (method, path, {**headers, **seat.headers}, body)
             try:
-                return await self._pool.stream(*first, idle_timeout=idle_timeout, expect=expect)
+                if seat is None:
+                    return await self._pool.stream(*request, idle_timeout=idle_timeout)
+                method, path, headers, body = request
+                headers = {**headers, **seat.headers}
+                return await self._pool.stream(method, path, headers, body, idle_timeout=idle_timeout, expect=seat.take)
             except ConnectionLost as lost:
                 if lost.answer_begun:
                     raise

@@ -18,7 +18,7 @@ _MOST_OF_ONE = 2**18
 _MOST_DIGITS = 9
 """Of a stream's number, which must fit a frame."""
 _MOST_WAITING = 2**20
-"""Bytes that wait for the gateway to read them, with which a channel takes no more."""
+"""Bytes that wait to be sent, with which a channel takes no more."""
 
 
 class Channel:

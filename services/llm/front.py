@@ -58,7 +58,7 @@ class EngineHost(Protocol):
 
 
 class EngineFront:
-    """Hands each request to vLLM's app untouched, so that a stream costs no more than on vLLM's own server."""
+    """Hands each request to vLLM's app untouched, and its answer back byte for byte, over a channel where the request names one."""
 
     def __init__(
         self,
