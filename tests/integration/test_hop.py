@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.http_server import Request
 
 CHAT = {"model": LLM_NAME, "messages": []}
+SHORT = 0.5
+"""The patience of a gateway whose deadlines are watched, in seconds."""
 
 
 async def never(request: Request) -> None:
@@ -53,6 +55,7 @@ async def test_concurrent_rows_share_batches_and_keep_their_answers(tmp_path: Pa
         answers = await asyncio.gather(
             *(client.post("/classify", json={"model": "flowers", "rows": [ROW | {"height": one}]}) for one in heights)
         )
+        assert {answer.status_code for answer in answers} == {200}
         for height, answer in zip(heights, answers, strict=True):
             large = answer.json()["predictions"][0]["probabilities"]["large"]
             assert large == probabilities_of([height])[1]
@@ -82,7 +85,7 @@ async def test_gateway_without_any_dependency_answers_at_once(tmp_path: Path) ->
 @pytest.mark.parametrize("dead", ["classifier", "llm"])
 async def test_socket_of_a_dead_worker_hangs_no_request(tmp_path: Path, dead: str) -> None:
     """BentoML's arbiter holds it: connections are accepted, and nothing ever answers."""
-    wired = Wired(tmp_path)
+    wired = Wired(tmp_path, patience=SHORT)
     alive: Callable[[Path], AbstractAsyncContextManager[Any]] = llm_at if dead == "classifier" else classifier_at
     other = {"classifier": "llm", "llm": "classifier"}[dead]
     with socket.socket(socket.AF_UNIX) as held:
@@ -105,7 +108,7 @@ async def test_socket_of_a_dead_worker_hangs_no_request(tmp_path: Path, dead: st
 
 
 async def test_dependency_that_freezes_costs_a_deadline_and_comes_back(tmp_path: Path) -> None:
-    wired = Wired(tmp_path)
+    wired = Wired(tmp_path, patience=SHORT)
     async with (
         classifier_at(wired.paths["classifier"]),
         llm_at(wired.paths["llm"]) as llm,
@@ -164,7 +167,7 @@ async def test_stream_that_stops_half_way_ends_with_an_error_event(tmp_path: Pat
         if hangs_up:
             request.hang_up()
 
-    wired = Wired(tmp_path)
+    wired = Wired(tmp_path, patience=SHORT)
     async with classifier_at(wired.paths["classifier"]), llm_at(wired.paths["llm"]) as llm, wired.client() as client:
         llm.on_request = half
         answer = await client.post("/v1/chat/completions", json=CHAT | {"stream": True})
@@ -182,7 +185,7 @@ async def test_whole_answer_that_stops_half_way_is_an_error(tmp_path: Path, hang
         if hangs_up:
             request.hang_up()
 
-    wired = Wired(tmp_path)
+    wired = Wired(tmp_path, patience=SHORT)
     async with classifier_at(wired.paths["classifier"]), llm_at(wired.paths["llm"]) as llm, wired.client() as client:
         llm.on_request = half
         assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == status
@@ -233,7 +236,7 @@ async def test_client_that_does_not_read_stops_the_stream_that_is_made_for_it(tm
             await request.chunk(event)
         await request.chunk(b"")
 
-    wired = Wired(tmp_path, patience=5)
+    wired = Wired(tmp_path)
     async with llm_at(wired.paths["llm"]) as llm, wired.client(), listening(wired.bundle.app, tmp_path / "gateway"):
         llm.on_request = answer
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "gateway"), limit=2**12)
