@@ -57,14 +57,18 @@ class Result:
 
 async def main() -> int:
     """Ask, judge, print and write; 1 when a task is below its floor."""
-    from openai import AsyncOpenAI
+    from openai import APIError, AsyncOpenAI
 
     from models.llm.evaluation.cases import TASKS
 
     options = _options()
     began = time.monotonic()
     async with AsyncOpenAI(base_url=f"{options.base_url}/v1", api_key=options.api_key, max_retries=2) as client:
-        model = options.model or (await client.models.list()).data[0].id
+        try:
+            served = await client.models.list()
+        except APIError as error:
+            sys.exit(f"No language model answers at {options.base_url} ({error}): `make serve` starts one.")
+        model = options.model or served.data[0].id
         results = [await _evaluate(client, model, task, options) for task in TASKS]
         alone = await _alone_and_together(client, model, min(options.sample or 16, 16))
     for result in results:

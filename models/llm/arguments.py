@@ -23,14 +23,20 @@ large model spells such a name in other tokens; one that never saw it spelled so
 """
 
 
-def engine_argv(settings: EngineSettings, device: Device) -> list[str]:
-    """Write vLLM's command line for `settings`. Raises EngineConfigError for a combination that cannot work."""
+def engine_argv(settings: EngineSettings, device: Device, *, bfloat16: bool = True) -> list[str]:
+    """Write vLLM's command line for `settings`. Raises EngineConfigError for a combination that cannot work.
+
+    `bfloat16` says whether the processor multiplies that type itself. Where it is emulated the embedded model, which is
+    stored so, runs in float32: up to 3.6 times as fast, for 7 MB more. What that costs a large model is its operator's choice.
+    """
     check(settings, device)
     on_cpu = device == "cpu"
     utilization = settings.gpu_memory_utilization or (0.2 if on_cpu else 0.9)
     eager = on_cpu if settings.enforce_eager is None else settings.enforce_eager
     argv = ["--model", _path(settings.model), "--served-model-name", served_name(settings)]
-    argv += ["--dtype", settings.dtype, "--max-num-seqs", str(settings.max_num_seqs)]
+    slow = on_cpu and not bfloat16 and is_embedded(settings)
+    dtype = "float32" if slow and settings.dtype == "auto" else settings.dtype
+    argv += ["--dtype", dtype, "--max-num-seqs", str(settings.max_num_seqs)]
     argv += ["--gpu-memory-utilization", str(utilization)]
     argv += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
     argv.append("--enforce-eager" if eager else "--no-enforce-eager")

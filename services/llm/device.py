@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from models.llm.contract import EngineConfigError, variable
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.llm.contract import Device
+
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Linux's names of the instructions that multiply bfloat16, on x86 and on Arm."""
 
 
 class Gpu(TypedDict):
@@ -37,12 +41,24 @@ class Machine:
     build: Literal["gpu", "cpu"] | None
     """The build of vLLM that is installed."""
     gpus: int
+    bfloat16: bool = True
+    """Whether its processor multiplies bfloat16 itself."""
 
 
 def this_machine() -> Machine:
     """Look at the installed distributions, and at the GPUs when the GPU build is there."""
     build = installed_build()
-    return Machine(build, len(gpus() or ()) if build == "gpu" else 0)
+    return Machine(build, len(gpus() or ()) if build == "gpu" else 0, multiplies_bfloat16())
+
+
+def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for it; also True where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return True
+    told = [line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))]
+    return not told or not _BFLOAT16.isdisjoint(told[0])
 
 
 def installed_build(find: Callable[[str], str] = version) -> Literal["gpu", "cpu"] | None:

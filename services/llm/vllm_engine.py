@@ -59,7 +59,8 @@ class VLLMEngine:
     def load(self) -> None:
         """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
         device = self._device = resolve_device(self._settings.device, self._machine)
-        argv = [*tracing_argv(self._tracing), *engine_argv(self._settings, device)]
+        argv = engine_argv(self._settings, device, bfloat16=self._machine.bfloat16)
+        argv = [*tracing_argv(self._tracing), *argv]
         logger.info("Loading %s on %s", self.model, device.upper())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         environment = engine_environment(self._settings, device, cores) | tracing_environment(self._tracing)

@@ -32,7 +32,9 @@ class LLMSettings(Section):
         "auto", description="`auto` takes a GPU when one is there and the GPU build of vLLM is installed."
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="Type of weights and activations."
+        "auto",
+        description="Type of weights and activations. `auto`: the model's own, and float32 for the embedded model "
+        "where the processor only emulates bfloat16.",
     )
     max_model_len: int | None = Field(None, ge=1, description="Context length in tokens; default: the model's own.")
     max_num_seqs: int = Field(64, ge=1, description="Sequences that run in one step; more wait inside vLLM.")

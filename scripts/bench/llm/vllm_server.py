@@ -21,7 +21,8 @@ allow_tiles()
 def main(port: int) -> None:
     """Serve until stopped."""
     settings = load_settings().llm
-    device = resolve_device(settings.device, this_machine())
+    machine = this_machine()
+    device = resolve_device(settings.device, machine)
     for name, value in engine_environment(settings, device, len(os.sched_getaffinity(0))).items():
         os.environ.setdefault(name, value)
 
@@ -30,7 +31,7 @@ def main(port: int) -> None:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    argv = [*engine_argv(settings, device), "--host", "127.0.0.1", "--port", str(port)]
+    argv = [*engine_argv(settings, device, bfloat16=machine.bfloat16), "--host", "127.0.0.1", "--port", str(port)]
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(argv)
     validate_parsed_serve_args(args)
     uvloop.run(run_server(args))

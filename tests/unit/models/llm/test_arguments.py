@@ -161,3 +161,16 @@ def test_environment_on_a_gpu_leaves_threads_and_processes_to_vllm() -> None:
 def test_only_the_embedded_model_is_kept_from_spaces_in_json(model: Path) -> None:
     assert "--structured-outputs-config" in engine_argv(LLMSettings(), "cpu")
     assert "--structured-outputs-config" not in engine_argv(LLMSettings(model=str(model)), "cpu")
+
+
+def dtype_of(one: LLMSettings, device: Device, *, bfloat16: bool) -> str:
+    argv = engine_argv(one, device, bfloat16=bfloat16)
+    return argv[argv.index("--dtype") + 1]
+
+
+def test_embedded_model_runs_in_float32_where_bfloat16_is_emulated(model: Path) -> None:
+    assert dtype_of(LLMSettings(), "cpu", bfloat16=False) == "float32"
+    assert dtype_of(LLMSettings(), "cpu", bfloat16=True) == "auto"
+    assert dtype_of(LLMSettings(), "gpu", bfloat16=False) == "auto"
+    assert dtype_of(LLMSettings(dtype="bfloat16"), "cpu", bfloat16=False) == "bfloat16"
+    assert dtype_of(LLMSettings(model=str(model)), "cpu", bfloat16=False) == "auto"

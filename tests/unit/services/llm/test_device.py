@@ -3,12 +3,15 @@ from __future__ import annotations
 import sys
 from importlib.metadata import PackageNotFoundError
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from models.llm.contract import EngineConfigError
-from services.llm.device import Machine, gpus, installed_build, resolve_device
+from services.llm.device import Machine, gpus, installed_build, multiplies_bfloat16, resolve_device
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOTHING = Machine(None, 0)
 CPU = Machine("cpu", 0)
@@ -103,3 +106,23 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> 
     assert gpus() is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert gpus() is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "native"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 fma\nvmx flags\t: ept\n", True),
+        ("flags\t\t: fpu avx512f amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd i8mm bf16 dgh\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx avx2 fma f16c\nprocessor\t: 1\nflags\t\t: fpu avx avx2\n", False),
+        ("Features\t: fp asimd\n", False),
+        ("processor\t: 0\n", True),
+    ],
+)
+def test_bfloat16_is_told_by_the_processor(tmp_path: Path, cpuinfo: str, native: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert multiplies_bfloat16(tmp_path / "cpuinfo") is native
+
+
+def test_bfloat16_is_taken_for_native_where_nobody_tells(tmp_path: Path) -> None:
+    assert multiplies_bfloat16(tmp_path / "none")
