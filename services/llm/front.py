@@ -13,6 +13,7 @@ from services.asgi import send_bytes, send_json
 from services.channel import CHANNEL_PATH
 from services.errors import InternalError, ServingError, Unavailable
 from services.llm.channels import Channels, Sender
+from services.llm.lean_streams import STRAIGHT
 from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
 from services.telemetry.dependency import dependency_exposition
 from services.telemetry.exposition import Facts
@@ -126,6 +127,7 @@ class EngineFront:
 
 
 async def _hand_over(app: ASGIApp, scope: Scope, receive: Receive, send: Sender) -> None:
+    scope[STRAIGHT] = send
     try:
         await app(scope, receive, send)
     except Exception:

@@ -17,6 +17,7 @@ from models.llm.contract import EngineConfigError, served_name, variable
 from services.llm.constraints import blame_constraints
 from services.llm.device import Machine, resolve_device
 from services.llm.failure import sentence
+from services.llm.lean_streams import lighten
 from services.llm.log import only_errors, take_over
 from services.llm.malformed import answer_malformed
 from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines
@@ -101,6 +102,7 @@ class VLLMEngine:
         args, llm = self._args, self._llm
         assert args is not None, "load comes first"
         blame_constraints(args)
+        lighten(args)
         await llm.reset_mm_cache()
         tasks = await llm.get_supported_tasks()
         with nullcontext() if self._debug else only_errors():
