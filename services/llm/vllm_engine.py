@@ -20,7 +20,7 @@ from services.llm.failure import sentence
 from services.llm.lean_streams import lighten
 from services.llm.log import only_errors, take_over
 from services.llm.malformed import answer_malformed
-from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines
+from services.llm.process import EngineOutput, kill_engines, started_by_us, stop_engines, yield_to_engine
 from services.llm.tracing import quieten, stop_tracing, tracing_argv, tracing_environment
 from services.runtime import settle_garbage_collector
 from services.settings.telemetry import TracingSettings
@@ -112,6 +112,8 @@ class VLLMEngine:
             await init_app_state(llm, app.state, args, tasks)
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         settle_garbage_collector()
+        if self._device == "cpu":
+            yield_to_engine()
         asgi: ASGIApp = app
         return asgi
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -32,3 +33,11 @@ def test_a_sample_of_the_held_out_cases_is_answered_right(server: Server) -> Non
     same = re.search(r"at once: (\d+) of (\d+) answers the same", done.stdout)
     assert same
     assert int(same[1]) >= 0.9 * int(same[2])
+
+
+def test_the_engine_is_not_interrupted_by_who_passes_its_words_on(server: Server) -> None:
+    server.wait_ready()
+    worker = server.worker("LLM")
+    [engine] = [one for one in worker.children(recursive=True) if "EngineCore" in " ".join(one.cmdline())]
+    assert os.sched_getscheduler(worker.pid) == os.SCHED_BATCH
+    assert {os.sched_getscheduler(thread.id) for thread in engine.threads()} == {os.SCHED_OTHER}
