@@ -67,7 +67,9 @@ async def main() -> int:
         try:
             served = await client.models.list()
         except APIError as error:
-            sys.exit(f"No language model answers at {options.base_url} ({error}): `make serve` starts one.")
+            sys.exit(
+                f"No models are told at {options.base_url} ({error}). `make serve` serves them; `--api-key` is for a key."
+            )
         model = options.model or served.data[0].id
         results = [await _evaluate(client, model, task, options) for task in TASKS]
         alone = await _alone_and_together(client, model, min(options.sample or 16, 16))

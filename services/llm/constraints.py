@@ -20,8 +20,6 @@ _MESSAGE = (
     "Nothing that the model may write satisfies the constraints of this request: see response_format, "
     "structured_outputs, allowed_token_ids, logit_bias and bad_words."
 )
-
-
 _NO_WAY_ON = "NoExtensionBias"
 """How llguidance says that no token continues what has been written."""
 

@@ -60,8 +60,7 @@ class VLLMEngine:
     def load(self) -> None:
         """Check the settings, import vLLM, start its engine process and wait until the model is loaded."""
         device = self._device = resolve_device(self._settings.device, self._machine)
-        argv = engine_argv(self._settings, device, bfloat16=self._machine.bfloat16)
-        argv = [*tracing_argv(self._tracing), *argv]
+        engine = engine_argv(self._settings, device, bfloat16=self._machine.bfloat16)
         logger.info("Loading %s on %s", self.model, device.upper())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         environment = engine_environment(self._settings, device, cores) | tracing_environment(self._tracing)
@@ -72,7 +71,7 @@ class VLLMEngine:
             quieten()
         warnings.filterwarnings("ignore", module=r"(vllm|torch|transformers)\b")
         with nullcontext() if self._debug else only_errors():
-            self._args = _parse(argv)
+            self._args = _parse([*tracing_argv(self._tracing), *engine])
             self._start_engine(self._args)
 
     def _start_engine(self, args: Namespace) -> None:
@@ -102,12 +101,12 @@ class VLLMEngine:
         args, llm = self._args, self._llm
         assert args is not None, "load comes first"
         blame_constraints(args)
-        lighten(args)
         await llm.reset_mm_cache()
         tasks = await llm.get_supported_tasks()
         with nullcontext() if self._debug else only_errors():
             app = await asyncio.to_thread(build_app, args, tasks, llm.model_config)
             answer_malformed(app)
+            lighten(app)
             app.state.server = _Unstoppable()
             await init_app_state(llm, app.state, args, tasks)
         await self._stack.enter_async_context(app.router.lifespan_context(app))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 WITHIN_VLLM = """
 import json
 import sys
-from argparse import Namespace
 
 import vllm.envs
 from vllm.entrypoints.generate.base.protocol import DeltaFunctionCall, DeltaMessage, DeltaToolCall, UsageInfo
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponseStreamChoice, ChatCompletionStreamResponse
+from vllm.entrypoints.launchers.app import build_app
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.entrypoints.openai.completion.protocol import CompletionResponseStreamChoice, CompletionStreamResponse
+from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from services.llm.lean_streams import StraightResponse, _chunk_models, _routers, lighten
 
@@ -64,17 +67,25 @@ def state():
     }
 
 
+args = make_arg_parser(FlexibleArgumentParser()).parse_args(["--model", "m", *sys.argv[1:]])
+app = build_app(args, ("generate",), None)
 before = state()
-lighten(Namespace(middleware=sys.argv[1:]))
+lighten(app)
 after = state()
-lighten(Namespace(middleware=sys.argv[1:]))
+lighten(app)
 print(json.dumps({"before": before, "after": after, "again": state()}))
 """
 
 
-def states(*middleware: str) -> dict[str, Any]:
+def states(*arguments: str, **environment: str) -> dict[str, Any]:
+    """Of vLLM's own app, as its command line says."""
     found = subprocess.run(
-        [sys.executable, "-c", WITHIN_VLLM, *middleware], check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", WITHIN_VLLM, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
     )
     told: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
     return told
@@ -82,7 +93,7 @@ def states(*middleware: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lightened() -> dict[str, Any]:
-    return states()
+    return states("--enable-request-id-headers", "--api-key", "x")
 
 
 def test_chunks_are_the_same_without_their_check(lightened: dict[str, Any]) -> None:
@@ -101,5 +112,16 @@ def test_each_part_is_there_to_be_left_out(lightened: dict[str, Any]) -> None:
     assert lightened["again"] == after
 
 
-def test_middleware_of_the_operators_own_sees_every_piece() -> None:
-    assert set(states("some.middleware")["after"]["straight"]) == {False}
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (("--middleware", "starlette.middleware.gzip.GZipMiddleware"), {}),
+        ((), {"VLLM_DEBUG_LOG_API_SERVER_RESPONSE": "True"}),
+    ],
+)
+def test_middleware_that_is_not_known_to_look_at_heads_alone_sees_every_piece(
+    arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    after = states(*arguments, **environment)["after"]
+    assert set(after["straight"]) == {False}
+    assert set(after["checked"]) == {False}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -87,3 +89,12 @@ async def test_the_page_holds_shares_targets_and_what_went_wrong() -> None:
 async def test_schema_faults_are_counted(answer: str) -> None:
     result = await eval_llm._evaluate(fake(lambda _: answer), "m", task("extract, with json_schema"), options(sample=2))
     assert eval_llm.schema_lines([result])[0].endswith("0 of 2.")
+
+
+async def test_without_a_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setattr(sys, "argv", ["eval_llm", "--base-url", url])
+        with pytest.raises(SystemExit, match=f"at {url} .*`make serve`"):
+            await eval_llm.main()

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from services.llm.process import EngineOutput
+from services.llm.process import EngineOutput, yield_to_engine
 
 PERMITTED = """
 import ctypes, torch
@@ -47,3 +47,34 @@ def test_tiles_may_be_used_from_the_first_token_where_the_processor_has_them() -
     told = subprocess.run([sys.executable, "-c", PERMITTED], check=True, capture_output=True, text=True)
     permitted, has_them = told.stdout.split()
     assert permitted == has_them
+
+
+def scheduled_after(policy: int) -> int:
+    """How a thread that begins with `policy` is scheduled once it yields to the engine."""
+    found: list[int] = []
+
+    def run() -> None:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+        yield_to_engine()
+        found.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the policies are Linux' own")
+def test_who_passes_on_yields_to_the_engine_unless_the_operator_has_chosen() -> None:
+    assert scheduled_after(os.SCHED_OTHER) == os.SCHED_BATCH
+    assert scheduled_after(os.SCHED_IDLE) == os.SCHED_IDLE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the policies are Linux' own")
+def test_a_system_without_that_policy_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(22, "Invalid argument")  # as gVisor does
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    yield_to_engine()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
