@@ -41,6 +41,8 @@ def run_engine_core(output: Connection, parent: int, *args: Any, **kwargs: Any) 
     allow_tiles()
     from vllm.v1.engine.core import EngineCoreProc
 
+    import services.llm.norms  # noqa: F401 - makes them known
+
     code = 1
     try:
         EngineCoreProc.run_engine_core(*args, **kwargs)

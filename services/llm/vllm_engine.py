@@ -79,7 +79,10 @@ class VLLMEngine:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        from services.llm.norms import prefer_kernels
+
         config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+        prefer_kernels(config)
         self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
         self._output.forwarding = self._debug
         if self._abandoned:
