@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from services.asgi import ASGIApp, Message, Receive, Scope, Send
+    from services.gateway.control.passage import Passage
     from services.gateway.dataplane import DataPlane
     from services.gateway.native.routes import NativeRoutes
     from services.telemetry.recorder import Telemetry
@@ -119,7 +120,7 @@ class GatewayApp:
         try:
             handler = asked.handler or refuse(asked.route, scope)
             passage = asked.passage
-            if passage is not None and passage.until > line.time and not self._control.refuses:
+            if passage is not None and passage.is_shared and passage.until > line.time and not self._control.refuses:
                 line.key = passage.key_name
                 exchange.told = passage.count()
                 begin(passage)
@@ -143,18 +144,22 @@ class GatewayApp:
 
     async def _enter(self, asked: Asked, exchange: Exchange) -> None:
         """Let the request in that asks for `asked`, or raise what its client hears."""
-        passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
-        if passage is None:
-            return
-        exchange.line.key = passage.key_name
-        if passage.owed:
-            await passage.charge(passage.owed)
+        line, known = exchange.line, asked.passage
+        passage: Passage | None
+        if known is not None and not known.is_shared and known.until > line.time and not self._control.refuses:
+            passage = known.own()
         else:
+            passage = self._control.admit(asked.template, asked.head, _host(exchange.scope))
+            if passage is None:
+                return
+            if asked.head.timeout is None and passage.holder is not None:
+                asked.passage = passage.holder.passage
+        line.key = passage.key_name
+        if passage.is_shared:
             exchange.told = passage.count()
+        await passage.pay()
         exchange.passage = passage
         passage.begin()
-        if passage.is_shared and passage.holder is not None:
-            asked.passage = passage
 
     async def _fail(self, exchange: Exchange, error: ServingError, route: Route | None) -> None:
         line = exchange.line

@@ -99,8 +99,6 @@ class Exchange:
         """Send a whole answer."""
         self.started = self.answered = True
         self.line.status = status
-        if self.passage is not None and (standing := self.passage.headers()):
-            headers = (*headers, *standing)
         return answer(self.scope, self._send, status, body, headers, self._told(content_type))
 
     async def stream(
@@ -157,14 +155,13 @@ class Exchange:
         self.started = True
         self.line.status = status
         head = [*headers_in(self._told(content_type)), *headers]
-        if self.passage is not None:
-            head += self.passage.headers()
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     def _told(self, content_type: bytes) -> bytes:
         """The headers of every answer, as they go out: made of nothing that could break out of its line."""
         request_id = self.line.request_id.encode("latin-1")
-        return b"content-type: %b\r\nx-request-id: %b\r\n%b" % (content_type, request_id, self.told)
+        told = self.told or self.passage.told() if self.passage is not None else self.told
+        return b"content-type: %b\r\nx-request-id: %b\r\n%b" % (content_type, request_id, told)
 
 
 class Departures:

@@ -50,7 +50,7 @@ class Asked:
     """What answers; None where the path is not there, or takes another method."""
     head: Head
     passage: Passage | None = None
-    """What the last request with this head and its key was let in with, where others may share it."""
+    """How the last request with this head and its key was let in, where its deadline is not its own."""
 
 
 class Paths:

@@ -11,7 +11,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.asgi import Header
+
+_TOLD = b"x-ratelimit-limit-{}: %d\r\nx-ratelimit-remaining-{}: %%d\r\nx-ratelimit-reset-{}: %%ds\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,18 @@ class Bucket:
     tokens: int
     """A minute."""
     concurrent: int
-    told: tuple[Header, Header]
-    """What callers hear of the two limits a minute."""
+    told_requests: bytes
+    """What callers hear of the limit on requests, as header lines: to be filled in with how many remain, and the seconds until all are there."""
+    told_tokens: bytes
+    """The same of the limit on tokens."""
 
     @classmethod
     def of(cls, kind: str, name: str, requests: int | None, tokens: int | None, concurrent: int | None) -> Bucket:
         """A bucket of its `kind` and `name`, which together are unique; None stands for no limit."""
         digest = hashlib.blake2b(f"{kind}\0{name}".encode(), digest_size=8).digest()
-        told = (
-            (b"x-ratelimit-limit-requests", b"%d" % (requests or 0)),
-            (b"x-ratelimit-limit-tokens", b"%d" % (tokens or 0)),
-        )
-        return cls(kind, digest, requests or 0, tokens or 0, concurrent or 0, told)
+        told = (_TOLD.replace(b"{}", what) for what in (b"requests", b"tokens"))
+        lines = [line % (limit or 0) for line, limit in zip(told, (requests, tokens), strict=True)]
+        return cls(kind, digest, requests or 0, tokens or 0, concurrent or 0, *lines)
 
 
 class Charge(NamedTuple):

@@ -6,6 +6,7 @@ import logging
 from math import ceil, isinf
 from typing import TYPE_CHECKING
 
+from services.asgi import headers_in
 from services.errors import LimitExceeded, Unavailable
 from services.gateway.control.ledger import Bucket, Charge, LedgerDown, Refused
 from services.telemetry.definitions import LIMITER_UP
@@ -13,7 +14,6 @@ from services.telemetry.definitions import LIMITER_UP
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.asgi import Header
     from services.gateway.control.keys import KeyLimits
     from services.gateway.control.ledger import Ledger, Reserved, Standing
     from services.gateway.control.passage import Passage
@@ -22,44 +22,50 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tandem.gateway")
 
-_REMAINING, _RESET = b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"
 _REMEMBERED = 10_000
 """Callers whose buckets are kept at hand."""
+
+
+class Toll:
+    """Charges that are made together, and what becomes of them when the request ends."""
+
+    __slots__ = ("_back", "charges", "settles")
+
+    def __init__(self, charges: Sequence[Charge]) -> None:
+        self.charges = charges
+        self._back = [Charge(one.bucket, 0, 0, -one.concurrent) for one in charges if one.concurrent]
+        self.settles = bool(self._back) or any(one.tokens for one in charges)
+        """Whether something is given back or settled then."""
+
+    def settled(self, over: int) -> Sequence[Charge]:
+        """What is charged then, less than nothing where it is given back; `over` tokens were used that had not been charged."""
+        if not over:
+            return self._back
+        return [
+            Charge(bucket, 0, over if tokens else 0, -concurrent)
+            for bucket, _, tokens, concurrent in self.charges
+            if tokens or concurrent
+        ]
 
 
 class Entry:
     """What a caller is charged for each request, made once."""
 
-    __slots__ = ("bucket", "charges", "charges_of_stream", "holds", "passage", "plain", "told")
+    __slots__ = ("bucket", "is_plain", "passage", "toll", "toll_of_stream")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
-        self.holds = bucket.concurrent > 0
-        """Whether there is something to give back when the request ends."""
-        self.charges = (Charge(bucket, 1, 0, int(self.holds)),)
-        self.charges_of_stream = (Charge(bucket, 0, 0, int(self.holds)),)
+        held = int(bucket.concurrent > 0)
+        self.toll = Toll((Charge(bucket, 1, 0, held),))
+        self.toll_of_stream = Toll((Charge(bucket, 0, 0, held),))
         """For a stream of requests, which count one by one."""
         self.passage: Passage | None = None
-        """What the requests share of a caller without a key who is charged nothing else; made at the first of them."""
-        self.plain = bucket.requests > 0 and not bucket.tokens and not self.holds
+        """How the requests of a caller without a key are let in; made at the first of them."""
+        self.is_plain = bucket.requests > 0 and not bucket.tokens and not held
         """Whether requests a minute are all that is limited."""
-        self.told = b"%b: %b\r\n%b: %%d\r\n%b: %%ds\r\n" % (*bucket.told[0], _REMAINING, _RESET)
-        """What a caller hears of them, as it goes out: to be filled in with how many remain, and seconds until all are there."""
 
 
-class Use:
-    """What a caller is charged for each use of a model, made once."""
-
-    __slots__ = ("buckets", "charges", "holds")
-
-    def __init__(self, buckets: tuple[Bucket, ...]) -> None:
-        self.buckets = buckets
-        self.holds = any(one.concurrent for one in buckets)
-        self.charges = tuple(Charge(one, 1, 0, int(one.concurrent > 0)) for one in buckets)
-        """For a use that needs no tokens."""
-
-
-_UNLIMITED = Use(())
+_UNLIMITED = Toll(())
 
 
 class Limits:
@@ -80,7 +86,7 @@ class Limits:
         """Whether the use of some model is limited."""
         self._allowed = metrics.limiter_decisions("allowed")
         self._callers: dict[str, tuple[KeyLimits | None, Entry | None]] = {}
-        self._models: dict[tuple[str, str], Use] = {}
+        self._models: dict[tuple[str, str], Toll] = {}
 
     def of_caller(self, caller: str, own: KeyLimits | None = None) -> Entry | None:
         """The bucket of all that a caller does; None when nothing limits it. `own` limits come before the settings'."""
@@ -96,8 +102,8 @@ class Limits:
         self._callers[caller] = (own, entry)
         return entry
 
-    def of_model(self, caller: str, model: str) -> Use:
-        """What a caller's use of one model is charged to: the buckets of the caller's use, and of everybody's."""
+    def of_model(self, caller: str, model: str) -> Toll:
+        """What a caller's use of one model is charged that needs no tokens: to the bucket of its own use, and of everybody's."""
         if not self.by_model:
             return _UNLIMITED
         known = self._models.get((caller, model))
@@ -108,7 +114,8 @@ class Limits:
                 ("caller's model", f"{caller}\0{model}", self._settings.caller_models.get(model)),
                 ("model", model, self._settings.models.get(model)),
             )
-            known = Use(tuple(_bucket(kind, name, rates) for kind, name, rates in pairs if rates))
+            buckets = [_bucket(kind, name, rates) for kind, name, rates in pairs if rates]
+            known = Toll([Charge(one, 1, 0, int(one.concurrent > 0)) for one in buckets])
             self._models[caller, model] = known
         return known
 
@@ -157,10 +164,10 @@ class Limits:
         """What charges one request to `entry` and returns what its caller hears of that, as header lines; None where somebody has to be
         waited for, or more is limited. It raises LimitExceeded or Unavailable.
         """
-        count = self.ledger.counter(entry.bucket) if entry.plain else None
+        count = self.ledger.counter(entry.bucket) if entry.is_plain else None
         if count is None:
             return None
-        told, allowed = entry.told, self._allowed
+        told, allowed = entry.bucket.told_requests, self._allowed
 
         def counted() -> bytes:
             try:
@@ -204,13 +211,12 @@ def _exceeded(refused: Refused) -> LimitExceeded:
     else:
         message = f"{whose} {limit} {_SAYS[refused.what]}, and they are used up. Try again later."
         seconds = max(1, ceil(refused.wait))
-    headers = {name.decode(): value.decode() for name, value in headers_of((refused.standing,))}
+    headers = {name.decode(): value.decode() for name, value in headers_in(lines_of((refused.standing,)))}
     return LimitExceeded(message, retry_after=seconds, standing=headers)
 
 
-def headers_of(standings: Sequence[Standing]) -> list[Header]:
-    """The `x-ratelimit-*` headers that say how the tightest of some buckets stand, with names as OpenAI's."""
-    headers: list[Header] = []
+def lines_of(standings: Sequence[Standing]) -> bytes:
+    """The `x-ratelimit-*` header lines that say how the tightest of some buckets stand, with names as OpenAI's."""
     by_requests = by_tokens = None
     for standing in standings:
         bucket = standing.bucket
@@ -218,16 +224,9 @@ def headers_of(standings: Sequence[Standing]) -> list[Header]:
             by_requests = standing
         if bucket.tokens and (by_tokens is None or standing.tokens < by_tokens.tokens):
             by_tokens = standing
+    lines = b""
     if by_requests is not None:
-        headers += (
-            by_requests.bucket.told[0],
-            (_REMAINING, b"%d" % by_requests.requests),
-            (_RESET, b"%ds" % ceil(by_requests.requests_reset)),
-        )
+        lines = by_requests.bucket.told_requests % (by_requests.requests, ceil(by_requests.requests_reset))
     if by_tokens is not None:
-        headers += (
-            by_tokens.bucket.told[1],
-            (b"x-ratelimit-remaining-tokens", b"%d" % by_tokens.tokens),
-            (b"x-ratelimit-reset-tokens", b"%ds" % ceil(by_tokens.tokens_reset)),
-        )
-    return headers
+        lines += by_tokens.bucket.told_tokens % (by_tokens.tokens, ceil(by_tokens.tokens_reset))
+    return lines

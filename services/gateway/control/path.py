@@ -12,12 +12,12 @@ from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, Unavailable
 from services.gateway.control.identity import address_of
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.passage import OwnPassage, Passage
+from services.gateway.control.passage import Passage
 from services.gateway.control.policy import need_of
 
 if TYPE_CHECKING:
     from services.gateway.control.identity import Holder, Identity
-    from services.gateway.control.limits import Entry, Limits
+    from services.gateway.control.limits import Limits
     from services.gateway.head import Head
 
 logger = logging.getLogger("tandem.gateway")
@@ -80,8 +80,7 @@ class Control:
         """Let a request to `route` in, and charge it what it owes. As `admit` otherwise; raises LimitExceeded as well."""
         passage = self.admit(route, head, host, seconds=seconds, counts=False)
         if passage is not None:
-            if passage.owed:
-                await passage.charge(passage.owed)
+            await passage.pay()
             passage.begin()
         return passage
 
@@ -90,8 +89,8 @@ class Control:
     ) -> Passage | None:
         """Let a request to `route` in that came from `host`; None when nothing keeps watch over that route.
 
-        Its passage has yet to be charged what it owes, or `counts` it where it owes nothing, and to begin. `seconds` is how long the
-        caller waits, where the protocol itself says so. Raises Unauthenticated, PermissionDenied, InvalidInput or Unavailable.
+        Its passage has yet to pay, or `counts` it where it is shared, and to begin. `seconds` is how long the caller waits, where the
+        protocol itself says so. Raises Unauthenticated, PermissionDenied, InvalidInput or Unavailable.
         """
         need = need_of(route)
         if need is None:
@@ -102,27 +101,29 @@ class Control:
         identity = self._identity
         if identity is not None and identity.closed:
             holder = identity.holder_of(head.secret, route, need)
-        if head.timeout is not None or seconds is not None:
-            return self._own(_deadline(head.timeout, seconds), holder, host, route)
-        shared = holder.passage if holder is not None else None
-        if shared is None:
-            shared = self._shared(holder, host)
-        return self._own(None, holder, host, route) if shared is None or (shared.entry and not counts) else shared
+        known = holder.passage if holder is not None else None
+        passage = known or self._passage(holder, host)
+        deadline = None if head.timeout is None and seconds is None else _deadline(head.timeout, seconds)
+        if deadline is None and passage.is_shared and (counts or not passage.entry):
+            return passage
+        return passage.own(deadline, is_stream=route == _STREAM)
 
-    def _shared(self, holder: Holder | None, host: str | None) -> Passage | None:
-        """What all requests of a caller share that have no deadline; None where each needs a passage of its own."""
-        caller, name, entry = self._caller(holder, host)
+    def _passage(self, holder: Holder | None, host: str | None) -> Passage:
+        """How all requests of a caller are let in."""
         limits = self._limits
-        if limits is not None and limits.by_model:
-            return None
+        if holder is None:
+            caller, name, own = f"address {address_of(host)}" if host else "", "", None
+        else:
+            caller, name, own = holder.caller, holder.key.name, holder.limits
+        entry = limits.of_caller(caller, own) if limits is not None else None
         if holder is None and entry is not None and entry.passage is not None:
             return entry.passage
-        passage = Passage(None, caller, holder=holder, key_name=name, entry=entry)
-        if limits is not None and entry is not None:
-            counter = limits.counter(entry)
-            if counter is None:
-                return None
-            passage.count = counter
+        passage = Passage(None, caller, holder=holder, key_name=name, limits=limits, entry=entry)
+        if limits is not None:
+            passage.counts = limits.by_model
+            counter = limits.counter(entry) if entry is not None else bytes
+            passage.is_shared = counter is not None and not limits.by_model
+            passage.count = counter or bytes
         if holder is not None:
             passage.restricted = holder.restricted
             passage.until = math.inf if holder.expires is None else holder.expires
@@ -130,35 +131,6 @@ class Control:
         elif entry is not None:
             entry.passage = passage
         return passage
-
-    def _own(self, deadline: float | None, holder: Holder | None, host: str | None, route: str) -> OwnPassage:
-        caller, name, entry = self._caller(holder, host)
-        limits = self._limits
-        passage = OwnPassage(
-            deadline,
-            caller,
-            holder=holder,
-            restricted=holder is not None and holder.restricted,
-            key_name=name,
-            limits=limits,
-            entry=entry,
-        )
-        if entry is not None:
-            passage.owed = entry.charges
-            passage.settles = entry.holds
-        passage.counts = limits is not None and limits.by_model
-        if route == _STREAM:
-            passage.per_use = passage.counts = True
-            passage.owed = entry.charges_of_stream if entry is not None else ()
-        return passage
-
-    def _caller(self, holder: Holder | None, host: str | None) -> tuple[str, str, Entry | None]:
-        """Who asks, the name of its key, and what it is charged for each request."""
-        if holder is None:
-            caller, name, own = f"address {address_of(host)}" if host else "", "", None
-        else:
-            caller, name, own = holder.caller, holder.key.name, holder.limits
-        return caller, name, self._limits.of_caller(caller, own) if self._limits is not None else None
 
     async def _watch_keys(self, identity: Identity) -> None:
         while True:

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from services.asgi import headers_in
 from services.errors import DeadlineExceeded, InternalError, InvalidInput, ServingError
 from services.gateway.head import Head, read_head
 from services.gateway.request_ids import HEADER, RequestIds
@@ -178,7 +179,7 @@ async def _parsed(messages: AsyncIterator[bytes], parse: Callable[[bytes], Messa
 
 def _trailers(line: AccessLine, passage: Passage | None, *, given: bool) -> tuple[tuple[str, str], ...]:
     """The caller's own request id, and how its limits stand: an id of ours goes out with errors alone."""
-    standing = passage.headers() if passage is not None else ()
+    standing = headers_in(passage.told()) if passage is not None else ()
     if not standing and not given:
         return ()
     return ((HEADER, line.request_id), *((name.decode(), value.decode()) for name, value in standing))

@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from tests.wire import Wire
 
 
+MANY = 10**6
+every_kind_of_limit = pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        {"caller": {"requests_per_minute": MANY}},
+        {"caller": {"requests_per_minute": MANY, "concurrent_requests": 1}},
+        {"models": {"flowers": {"requests_per_minute": MANY}}},
+    ],
+    ids=["nothing", "requests", "requests at once", "model"],
+)
+"""What the requests of a caller can share, and what each of them has to hold by itself."""
+
+
 def asked(secret: str = "", model: str = "flowers") -> bytes:
     body = json.dumps(BODIES[NATIVE] | {"model": model}).encode()
     headers = [b"authorization: Bearer %b" % secret.encode()] if secret else []
@@ -49,7 +63,7 @@ async def status_within_a_second(client: Wire, data: bytes) -> int:
     return status
 
 
-@pytest.mark.parametrize("limits", [{}, {"caller": {"requests_per_minute": 10**6}}])
+@every_kind_of_limit
 @every_change
 async def test_changed_key_counts_at_once(tmp_path: Path, limits: dict[str, Any], change: Any, status: int) -> None:
     control, store = control_over(tmp_path, **limits)
@@ -61,8 +75,9 @@ async def test_changed_key_counts_at_once(tmp_path: Path, limits: dict[str, Any]
         assert await status_within_a_second(client, asked(secret)) == status
 
 
-async def test_revoked_key_opens_nothing(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path)
+@every_kind_of_limit
+async def test_revoked_key_opens_nothing(tmp_path: Path, limits: dict[str, Any]) -> None:
+    control, store = control_over(tmp_path, **limits)
     secret = await make_key(store, "somebody")
     await make_key(store, "other")
     async with connected(tmp_path, control) as client:
@@ -72,8 +87,9 @@ async def test_revoked_key_opens_nothing(tmp_path: Path) -> None:
         assert await status_within_a_second(client, asked(secret)) == 401
 
 
-async def test_key_expires_between_two_requests(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path)
+@every_kind_of_limit
+async def test_key_expires_between_two_requests(tmp_path: Path, limits: dict[str, Any]) -> None:
+    control, store = control_over(tmp_path, **limits)
     secret = await make_key(store, "brief", expires=time.time() + 0.3)
     async with connected(tmp_path, control) as client:
         for _ in range(3):
@@ -81,8 +97,17 @@ async def test_key_expires_between_two_requests(tmp_path: Path) -> None:
         assert await status_within_a_second(client, asked(secret)) == 401
 
 
-async def test_each_counts_and_hears_what_is_left(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path, caller={"requests_per_minute": 4})
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"caller": {"requests_per_minute": 4}},
+        {"caller": {"requests_per_minute": 4, "concurrent_requests": 1}},
+        {"caller": {"requests_per_minute": 4}, "caller_models": {"flowers": {"requests_per_minute": 9}}},
+    ],
+    ids=["shared", "held", "by model"],
+)
+async def test_each_counts_and_hears_what_is_left(tmp_path: Path, limits: dict[str, Any]) -> None:
+    control, store = control_over(tmp_path, **limits)
     secret = await make_key(store, "somebody")
     async with connected(tmp_path, control) as client:
         for left in (3, 2, 1, 0):
@@ -112,8 +137,18 @@ async def test_first_key_closes_a_connection_that_was_open(tmp_path: Path) -> No
         assert await status_within_a_second(client, asked()) == 401
 
 
-async def test_server_that_stops_lets_nobody_in(tmp_path: Path) -> None:
-    control, store = control_over(tmp_path)
+async def test_deadline_of_one_is_not_that_of_the_next(tmp_path: Path) -> None:
+    control, store = control_over(tmp_path, caller={"concurrent_requests": 1})
+    secret = await make_key(store, "somebody")
+    late = asked(secret).replace(b"\r\n\r\n", b"\r\nx-request-timeout: 0.000001\r\n\r\n", 1)
+    async with connected(tmp_path, control) as client:
+        statuses = [(await client.ask(one)).status for one in (late, late, asked(secret), asked(secret), late, late)]
+    assert statuses == [504, 504, 200, 200, 504, 504]
+
+
+@every_kind_of_limit
+async def test_server_that_stops_lets_nobody_in(tmp_path: Path, limits: dict[str, Any]) -> None:
+    control, store = control_over(tmp_path, **limits)
     secret = await make_key(store, "somebody")
     async with connected(tmp_path, control) as client:
         for _ in range(3):

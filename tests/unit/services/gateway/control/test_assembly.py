@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.asgi import headers_in
 from services.errors import Unavailable
 from services.gateway.control.assembly import create_control, key_store
 from services.gateway.control.keys_redis import RedisKeys
@@ -34,7 +35,7 @@ async def test_several_workers_count_together(tmp_path: Path) -> None:
         passage = await workers[at % 2].enter("/classify", HEAD, "10.0.0.7")
         assert passage is not None
         passage.leave()
-        told = dict(passage.headers())
+        told = dict(headers_in(passage.told()))
         assert told[b"x-ratelimit-remaining-requests"] == b"%d" % (2 - at)
     for worker in workers:
         await worker.stop()

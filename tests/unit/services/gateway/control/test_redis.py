@@ -147,7 +147,7 @@ async def test_redis_that_is_gone_follows_the_policy_and_recovers_by_itself(serv
     limits = Limits(settings, ledger, make_metrics())
     entry = limits.of_caller("key a")
     assert entry is not None
-    charges = entry.charges
+    charges = entry.toll.charges
     assert await limits.reserve(charges)
     with pytest.raises(LimitExceeded):
         await limits.reserve(charges)
