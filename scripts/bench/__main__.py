@@ -38,6 +38,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cost", action="store_true", help="what keys, limits, log and traces cost, instead of the above"
     )
+    parser.add_argument(
+        "--growth", action="store_true", help="cost by rows, connections, models and workers, instead of the above"
+    )
     parser.add_argument("--stages", action="store_true", help="where the gateway's time goes, instead of the above")
     parser.add_argument("--busy-ok", action="store_true", help="measure although others use the machine")
     return parser.parse_args(arguments)
@@ -75,6 +78,10 @@ def _measure(options: argparse.Namespace, peers: Sequence[Peer], facts: dict[str
         from scripts.bench import cost
 
         return cost.run(options, facts, folder)
+    if options.growth:
+        from scripts.bench import growth
+
+        return growth.run(options, facts, folder, None if options.quick else PAGE)
     if options.stages:
         from scripts.bench import stages
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,15 +64,15 @@ class Peer:
         return WORK / self.name / "server.log"
 
 
-def tandem_command(peer: Peer) -> Command:
-    """Tandem as `make serve` starts it, with the models of the usual store and a BENTOML_HOME of its own.
+def tandem_command(peer: Peer, models: Path | None = None) -> Command:
+    """Tandem as `make serve` starts it, with the models in the folder `models`, of the usual store by default, and a BENTOML_HOME of its own.
 
     BentoML wipes its metrics folder, which lies in there, at every start: another server must not share it.
     """
     if not any(spec.name == "iris" for spec in store.list_specs()):
         raise environments.Unavailable("the models are not trained yet: `make train`")
     home = WORK / peer.name / "home"
-    models = store.store_folder()
+    models = models or store.store_folder()
     link = home / "models"
     home.mkdir(parents=True, exist_ok=True)
     if models.resolve() != link.resolve():
@@ -88,6 +88,14 @@ def tandem_command(peer: Peer) -> Command:
         "PATH": path,
     }
     return Command((*argv, "--timeout-graceful-shutdown", "5"), ROOT, env)
+
+
+def tandem_alone(peer: Peer, env: dict[str, str], models: Path | None = None) -> Command:
+    """The same with `env`, without a language model, which would share the cores while it loads, and without gRPC."""
+    command = tandem_command(peer, models)
+    return replace(
+        command, env=command.env | {"TANDEM_GATEWAY__GRPC_PORT": "0", "TANDEM_LLM__MODEL": "/nonexistent"} | env
+    )
 
 
 def peer_command(*argv: str, interpreter: str | None = None) -> Callable[[Peer], Command]:

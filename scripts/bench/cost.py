@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench import messages, report, rounds, tables, wrk
-from scripts.bench.catalogue import Peer, tandem_command
+from scripts.bench.catalogue import Peer, tandem_alone
 from scripts.bench.environments import Unavailable
 from scripts.bench.goals import Goal
 from scripts.bench.paths import WORK
@@ -139,18 +139,12 @@ def peer_of(variant: Variant, at: int, collector: str) -> Peer:
 
 
 def _command(peer: Peer, variant: Variant, collector: str) -> Command:
-    """As `tandem_command`, without a language model, which would share the cores while it loads."""
-    command = tandem_command(peer)
-    env = {
-        "TANDEM_GATEWAY__GRPC_PORT": "0",
-        "TANDEM_LLM__MODEL": "/nonexistent",
-        "TANDEM_KEYS__FILE": str(_key_file(variant)),
-        **variant.env,
-    }
+    env = {"TANDEM_KEYS__FILE": str(_key_file(variant)), **variant.env}
     if variant.sample_ratio is not None:
         env |= {"TANDEM_TRACING__ENDPOINT": collector, "TANDEM_TRACING__SAMPLE_RATIO": str(variant.sample_ratio)}
+    command = tandem_alone(peer, env)
     argv = tuple(variant.target if part == "service:Gateway" else part for part in command.argv)
-    return replace(command, argv=argv, env=command.env | env)
+    return replace(command, argv=argv)
 
 
 def _key_file(variant: Variant) -> Path:

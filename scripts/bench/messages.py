@@ -44,13 +44,13 @@ class Body:
         return path
 
 
-def iris(protocol: Protocol, rows: int) -> Body:
-    """A request for `rows` predictions."""
+def iris(protocol: Protocol, rows: int, model: str = "iris") -> Body:
+    """A request for `rows` predictions; of `classify` by `model`, which is the iris model under some name."""
     flowers = [FLOWERS[index % len(FLOWERS)] for index in range(rows)]
     if protocol == "grpc":
         return _infer_request(flowers)
     if protocol == "classify":
-        payload: object = {"model": "iris", "rows": [dict(zip(FEATURES, flower, strict=True)) for flower in flowers]}
+        payload: object = {"model": model, "rows": [dict(zip(FEATURES, flower, strict=True)) for flower in flowers]}
     else:
         flat = [value for flower in flowers for value in flower]
         payload = {"inputs": [{"name": "features", "shape": [rows, 4], "datatype": "FP32", "data": flat}]}

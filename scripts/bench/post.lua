@@ -1,12 +1,33 @@
--- wrk ... URL -- BODY_FILE [header=value ...]: posts the file, and reports one line of JSON at the end.
-function init(args)
-  local file = assert(io.open(args[1], "rb"))
-  wrk.method = "POST"
-  wrk.body = file:read("*a")
+-- wrk ... URL -- BODY_FILE [@BODY_FILE ...] [header=value ...]: posts the file, or all of them by turns, and reports one line of
+-- JSON at the end.
+local function content(path)
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read("*a")
   file:close()
+  return bytes
+end
+
+function init(args)
+  wrk.method = "POST"
+  wrk.body = content(args[1])
+  local bodies = {wrk.body}
   for i = 2, #args do
-    local name, value = args[i]:match("^([^=]+)=(.*)$")
-    wrk.headers[name] = value
+    if args[i]:sub(1, 1) == "@" then
+      bodies[#bodies + 1] = content(args[i]:sub(2))
+    else
+      local name, value = args[i]:match("^([^=]+)=(.*)$")
+      wrk.headers[name] = value
+    end
+  end
+  if #bodies > 1 then
+    local requests, turn = {}, 0
+    for i, body in ipairs(bodies) do
+      requests[i] = wrk.format(nil, nil, nil, body)
+    end
+    request = function()
+      turn = turn % #requests + 1
+      return requests[turn]
+    end
   end
 end
 

@@ -143,12 +143,18 @@ def _llm_state(peer: Peer) -> str:
 
 
 def measure(
-    peer: Peer, server: Server, load: Load, number: int, seconds: float, headers: Mapping[str, str] | None = None
+    peer: Peer,
+    server: Server,
+    load: Load,
+    number: int,
+    seconds: float,
+    headers: Mapping[str, str] | None = None,
+    models: Sequence[str] = ("iris",),
 ) -> Sample:
-    """One point: what the clients saw and what it cost. `headers` go with each request."""
-    body = messages.iris(peer.protocol, load.rows)
-    body = replace(body, headers={**body.headers, **(headers or {})})
-    fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds)
+    """One point: what the clients saw and what it cost. `headers` go with each request, which are for each of `models` by turns."""
+    first, *more = (messages.iris(peer.protocol, load.rows, model) for model in models)
+    body = replace(first, headers={**first.headers, **(headers or {})})
+    fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds, more)
     server.trim_log()
     before, machine_before = server.usage(), _machine_cpu()
     began = time.perf_counter()
@@ -175,11 +181,13 @@ def measure(
     )
 
 
-def _client(peer: Peer, body: Body, name: str, connections: int, seconds: float) -> Callable[[], Outcome]:
-    """What loads the peer in its protocol when it is called."""
+def _client(
+    peer: Peer, body: Body, name: str, connections: int, seconds: float, others: Sequence[Body] = ()
+) -> Callable[[], Outcome]:
+    """What loads the peer in its protocol when it is called; with `others` by turns, over HTTP."""
     if peer.protocol == "grpc":
         return h2load.ready(peer.url, body, name, connections, seconds)
-    return partial(wrk.measure, peer.url, body, name, connections, seconds)
+    return partial(wrk.measure, peer.url, body, name, connections, seconds, others)
 
 
 def _metrics(peer: Peer) -> str:

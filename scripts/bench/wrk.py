@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scripts.bench.messages import Body
 
 SCRIPT = Path(__file__).with_name("post.lua")
@@ -58,21 +60,24 @@ def require() -> str:
     return found
 
 
-def command(url: str, body_file: Path, headers: dict[str, str], connections: int, seconds: float) -> list[str]:
-    """The command line of wrk: one thread, so that the server has the rest of the machine."""
+def command(
+    url: str, body_file: Path, headers: dict[str, str], connections: int, seconds: float, others: Sequence[Path] = ()
+) -> list[str]:
+    """The command line of wrk: one thread, so that the server has the rest of the machine. `others` are posted by turns with the first."""
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(SCRIPT)]
-    extra = [f"{name}={value}" for name, value in headers.items()]
+    extra = [*(f"@{path}" for path in others), *(f"{name}={value}" for name, value in headers.items())]
     return [require(), *options, url, "--", str(body_file), *extra]
 
 
-def measure(url: str, body: Body, name: str, connections: int, seconds: float) -> Outcome:
-    """Load `url` with `body` and report; `name` is the body's file name.
+def measure(url: str, body: Body, name: str, connections: int, seconds: float, others: Sequence[Body] = ()) -> Outcome:
+    """Load `url` with `body`, and with `others` by turns, and report; `name` is the bodies' file name.
 
     Raises:
         RuntimeError: wrk failed.
 
     """
-    line = command(url, body.save(name), body.headers, connections, seconds)
+    more = [one.save(f"{name}-{number}") for number, one in enumerate(others)]
+    line = command(url, body.save(name), body.headers, connections, seconds, more)
     before = children_cpu()
     done = subprocess.run(line, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode or MARK not in done.stdout:

@@ -11,9 +11,6 @@ ATTRIBUTE_PATH = "/_tandem/attribute"
 """POST a frame with one row; answers JSON with ``probabilities`` and ``attributions``."""
 
 INFER_PATH = "/_tandem/infer"
-"""POST a frame with every input of a model; answers a frame with every output."""
-
-INFER_PATH = "/_tandem/infer"
 """POST a frame with a tensor model's inputs; answers a frame with its outputs."""
 
 MODELS_PATH = "/_tandem/models"

@@ -58,9 +58,12 @@ def test_it_posts_the_body_and_headers_and_counts_failures(monkeypatch: pytest.M
     try:
         right = wrk.measure(url, Body(b"\x00binary", {"content-type": "application/x-test"}), "right", 1, 1)
         wrong = wrk.measure(url, Body(b"other", {"content-type": "application/x-test"}), "wrong", 1, 1)
+        header = {"content-type": "application/x-test"}
+        turns = wrk.measure(url, Body(b"\x00binary", header), "turns", 1, 1, [Body(b"other")])
     finally:
         server.shutdown()
         server.server_close()
     assert right.requests > 0
     assert right.errors == 0
     assert wrong.errors == wrong.requests > 0
+    assert abs(turns.errors - turns.requests / 2) <= 1
