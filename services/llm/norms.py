@@ -7,6 +7,8 @@ its own way through its register of implementations (`vllm.ir`), as the other pl
 
 # ruff: noqa: ARG001 - their parameters are those of vLLM's own, by its check
 
+from collections.abc import Sequence
+
 import torch
 from vllm.config import CompilationMode, VllmConfig
 from vllm.ir import ops
@@ -14,8 +16,8 @@ from vllm.platforms import current_platform
 
 PROVIDER = "tandem"
 """What the register calls them."""
-_NATIVE = ["native"]
-"""The register's list for an operation where neither operator nor platform prefers anything."""
+_CHOOSE_KERNELS = ("--ir-op-priority", "--kernel-config")
+"""Arguments of vLLM's with which an operator chooses."""
 _LANES = 8
 """What the length of a row has to be a multiple of, by the kernels' own check."""
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -24,15 +26,14 @@ current_platform.import_kernels()
 _kernels = torch.ops._C  # noqa: SLF001 - vLLM's name for its library
 
 
-def prefer_kernels(config: VllmConfig) -> None:
-    """Put the kernels first in `config` on CPU, where nothing is compiled and nobody has chosen otherwise."""
-    if not current_platform.is_cpu() or config.compilation_config.mode != CompilationMode.NONE:
+def prefer_kernels(config: VllmConfig, extra_args: Sequence[str] = ()) -> None:
+    """Put the kernels first in `config` on CPU, where nothing is compiled, unless the operator's `extra_args` choose kernels."""
+    chosen = any(one.replace("_", "-").startswith(_CHOOSE_KERNELS) for one in extra_args)
+    if chosen or not current_platform.is_cpu() or config.compilation_config.mode != CompilationMode.NONE:
         return
     priority = config.kernel_config.ir_op_priority
-    if priority.rms_norm == _NATIVE:
-        priority.rms_norm = [PROVIDER, *_NATIVE]
-    if priority.fused_add_rms_norm == _NATIVE:
-        priority.fused_add_rms_norm = [PROVIDER, *_NATIVE]
+    priority.rms_norm.insert(0, PROVIDER)
+    priority.fused_add_rms_norm.insert(0, PROVIDER)
 
 
 def _fits(x: torch.Tensor, weight: torch.Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:

@@ -82,7 +82,7 @@ class VLLMEngine:
         from services.llm.norms import prefer_kernels
 
         config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-        prefer_kernels(config)
+        prefer_kernels(config, self._settings.extra_args)
         self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
         self._output.forwarding = self._debug
         if self._abandoned:

@@ -59,11 +59,11 @@ def choices(operation):
     }
 
 
-def preferred(**given):
+def preferred(extra_args=(), **given):
     config = AsyncEngineArgs(
         model=sys.argv[1], kv_cache_memory_bytes=2**28, gpu_memory_utilization=0.2, **given
     ).create_engine_config()
-    prefer_kernels(config)
+    prefer_kernels(config, extra_args)
     priority = config.kernel_config.ir_op_priority
     priority.set_default()
     return {name: operation.get_priority() for name, operation in OPERATIONS.items()}
@@ -77,7 +77,11 @@ print(json.dumps({
     "choices": {name: choices(one) for name, one in OPERATIONS.items()},
     "eager": preferred(enforce_eager=True),
     "compiled": preferred(enforce_eager=False),
-    "operator's": preferred(enforce_eager=True, ir_op_priority={"rms_norm": "native,tandem"}),
+    "chosen": [
+        preferred((argument, "{}"), enforce_eager=True)
+        for argument in ("--ir-op-priority", "--ir_op_priority.rms_norm", "--kernel-config")
+    ],
+    "other": preferred(("--seed", "7"), enforce_eager=True),
 }))
 """
 
@@ -108,5 +112,6 @@ def test_what_the_kernels_cannot_do_goes_the_native_way(found: dict[str, Any], o
 def test_they_are_preferred_where_nothing_is_compiled_and_nobody_chose(found: dict[str, Any]) -> None:
     both = ["tandem", "native"]
     assert found["eager"] == {"rms_norm": both, "fused_add_rms_norm": both}
+    assert found["other"] == found["eager"]
     assert found["compiled"] == {"rms_norm": ["native"], "fused_add_rms_norm": ["native"]}
-    assert found["operator's"] == {"rms_norm": ["native"], "fused_add_rms_norm": both}
+    assert found["chosen"] == [found["compiled"]] * 3
