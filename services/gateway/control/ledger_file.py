@@ -92,11 +92,13 @@ class FileLedger(MemoryLedger):
             return super().reserve_now(charges)
 
     def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
-        lock, count_alone = self._lock, super().counter(bucket)
+        """Not ahead of the record, which is everybody's."""
+        lock, charge_one = self._lock, self._charge_one
 
         def count() -> tuple[int, float]:
             with lock:
-                return count_alone()
+                _, left, reset = charge_one(bucket)
+            return left, reset
 
         return count
 

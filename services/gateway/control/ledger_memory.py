@@ -23,6 +23,8 @@ STALE_SECONDS = 2 * MINUTE
 """After which nothing of a bucket's past matters."""
 PROBES = 16
 _EPSILON = 1e-9
+_STRETCH_SECONDS = 0.02
+_MOST_STRETCHES = 1000
 
 
 class Records(Protocol):
@@ -65,6 +67,21 @@ class _Memory(dict[bytes, Record]):
         raise LedgerDown("The ledger is full: raise limits.ledger_slots.")
 
 
+class _Stretch:
+    """A moment in which requests of one bucket are counted ahead of its record: as many as remained when it began, which are sure to fit.
+
+    Whoever else looks at the bucket makes the record catch up before, so that nobody can tell; and it ends with the minute at the latest,
+    for which its requests count.
+    """
+
+    __slots__ = ("bucket", "reset", "since", "sure", "taken", "until")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.since = self.until = self.reset = 0.0
+        self.sure = self.taken = 0
+
+
 class MemoryLedger:
     """Records of buckets by their digests."""
 
@@ -83,6 +100,7 @@ class MemoryLedger:
         self._take = algorithm.take
         self._clock = clock
         self._records: Records = _Memory(slots) if records is None else records
+        self._stretches: dict[bytes, _Stretch] = {}
 
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:
         now = self._clock()
@@ -96,18 +114,14 @@ class MemoryLedger:
         return Reserved(now, "", [standing for _, standing in made])
 
     def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
-        clock, take, records, find = self._clock, self._take, self._records, self._records.get
-        digest, limit = bucket.digest, bucket.requests
+        clock, stretch = self._clock, _Stretch(bucket)
 
         def count() -> tuple[int, float]:
-            now = clock()
-            by_request, by_token, held, _ = find(digest) or records.begin(digest, now)
-            taken = take(by_request, limit, 1, now)
-            if taken is None:
-                raise self._refused(bucket, (by_request, by_token), "requests", 1, now)
-            by_request, left, reset = taken
-            records[digest] = (by_request, by_token, held, now)
-            return int(left + _EPSILON) if left > 0 else 0, reset
+            taken = stretch.taken + 1
+            if taken <= stretch.sure and clock() < stretch.until:
+                stretch.taken = taken
+                return stretch.sure - taken, stretch.reset
+            return self._begin(stretch)
 
         return count
 
@@ -119,6 +133,7 @@ class MemoryLedger:
         now = self._clock()
         for charge in charges:
             bucket = charge.bucket
+            self._catch_up(bucket.digest)
             by_request, by_token, held, _ = self._records.get(bucket.digest) or self._records.begin(bucket.digest, now)
             if charge.requests and bucket.requests:
                 by_request = add(roll(by_request, bucket.requests, now)[0], charge.requests, reserved.since)
@@ -132,9 +147,44 @@ class MemoryLedger:
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _begin(self, stretch: _Stretch) -> tuple[int, float]:
+        """Charge one request to the bucket of `stretch`, and let those that are sure to fit as well follow for less. Raises Refused."""
+        digest = stretch.bucket.digest
+        self._catch_up(digest)
+        if len(self._stretches) >= _MOST_STRETCHES:
+            for other in tuple(self._stretches):
+                self._catch_up(other)
+        now, stretch.sure, stretch.reset = self._charge_one(stretch.bucket)
+        stretch.since, stretch.until = now, now + min(_STRETCH_SECONDS, MINUTE - now % MINUTE)
+        self._stretches[digest] = stretch
+        return stretch.sure, stretch.reset
+
+    def _charge_one(self, bucket: Bucket) -> tuple[float, int, float]:
+        """Charge one request to a bucket that limits nothing else: when, how many remain, and the seconds until all are there."""
+        now = self._clock()
+        by_request, by_token, held, _ = self._records.get(bucket.digest) or self._records.begin(bucket.digest, now)
+        taken = self._take(by_request, bucket.requests, 1, now)
+        if taken is None:
+            raise self._refused(bucket, (by_request, by_token), "requests", 1, now)
+        by_request, left, reset = taken
+        self._records[bucket.digest] = (by_request, by_token, held, now)
+        return now, _rest(left), reset
+
+    def _catch_up(self, digest: bytes) -> None:
+        """Put into the record of a bucket what was counted ahead of it."""
+        stretch = self._stretches.pop(digest, None)
+        if stretch is None:
+            return
+        taken, stretch.taken, stretch.sure = stretch.taken, 0, 0
+        record = self._records.get(digest) if taken else None
+        if record is not None:
+            by_request, by_token, held, seen = record
+            self._records[digest] = (self._algorithm.add(by_request, taken, stretch.since), by_token, held, seen)
+
     def _charged(self, charge: Charge, now: float) -> tuple[Record, Standing]:
         """The record of a charge's bucket after it, and how the bucket stands then. Raises Refused."""
         bucket, requests, tokens, concurrent = charge
+        self._catch_up(bucket.digest)
         by_request, by_token, held, _ = self._records.get(bucket.digest) or self._records.begin(bucket.digest, now)
         reset = tokens_reset = 0.0
         rest = tokens_rest = 0
