@@ -1,7 +1,7 @@
 """RMSNorm on CPU by the kernels that vLLM has compiled for it. Importing this imports vLLM and makes them known to it.
 
-vLLM leaves a model's norms there to six or nine small operations of torch each, for torch.compile to join; where nothing is compiled, as
-on CPU by default, they cost a tenth of the embedded model's step. It ships kernels for them all the same. They are put before
+vLLM leaves a model's norms there to six or nine small operations of torch each, for torch.compile to join; where nothing is compiled, which
+is Tandem's default on CPU, they cost a tenth of the embedded model's step. It ships kernels for them all the same. They are put before
 its own way through its register of implementations (`vllm.ir`), as the other platforms' kernels are.
 """
 
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import torch
 from vllm.config import CompilationMode, VllmConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.ir import ops
 from vllm.platforms import current_platform
 
 PROVIDER = "tandem"
 """What the register calls them."""
-_CHOOSE_KERNELS = ("--ir-op-priority", "--kernel-config")
-"""Arguments of vLLM's with which an operator chooses."""
+OPERATIONS = ("rms_norm", "fused_add_rms_norm")
+"""What there are kernels for, by the register's names."""
 _LANES = 8
 """What the length of a row has to be a multiple of, by the kernels' own check."""
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -26,14 +27,23 @@ current_platform.import_kernels()
 _kernels = torch.ops._C  # noqa: SLF001 - vLLM's name for its library
 
 
-def prefer_kernels(config: VllmConfig, extra_args: Sequence[str] = ()) -> None:
-    """Put the kernels first in `config` on CPU, where nothing is compiled, unless the operator's `extra_args` choose kernels."""
-    chosen = any(one.replace("_", "-").startswith(_CHOOSE_KERNELS) for one in extra_args)
-    if chosen or not current_platform.is_cpu() or config.compilation_config.mode != CompilationMode.NONE:
-        return
-    priority = config.kernel_config.ir_op_priority
-    priority.rms_norm.insert(0, PROVIDER)
-    priority.fused_add_rms_norm.insert(0, PROVIDER)
+def left_open(arguments: AsyncEngineArgs) -> list[str]:
+    """The operations of `OPERATIONS` for which the operator has not chosen how they are done."""
+    given = (arguments.ir_op_priority, arguments.kernel_config.ir_op_priority)
+    return [operation for operation in OPERATIONS if not any(getattr(one, operation) for one in given)]
+
+
+def prefer_kernels(config: VllmConfig, operations: Sequence[str] = OPERATIONS) -> None:
+    """Put the kernels first for `operations` in `config`: on CPU, where nothing is compiled, and the model is in the engine's own
+    process, which knows them.
+    """
+    if (
+        current_platform.is_cpu()
+        and config.compilation_config.mode == CompilationMode.NONE
+        and config.parallel_config.distributed_executor_backend == "uni"
+    ):
+        for operation in operations:
+            getattr(config.kernel_config.ir_op_priority, operation).insert(0, PROVIDER)
 
 
 def _fits(x: torch.Tensor, weight: torch.Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
@@ -44,6 +54,9 @@ def _fits(x: torch.Tensor, weight: torch.Tensor | None, epsilon: float, variance
         and x.dtype == weight.dtype
         and x.shape[-1] % _LANES == 0
         and x.is_contiguous()
+        and weight.dim() == 1
+        and weight.shape[0] == x.shape[-1]
+        and weight.is_contiguous()
     )
 
 
@@ -54,7 +67,12 @@ def _both_fit(
     epsilon: float,
     variance_size: int | None = None,
 ) -> bool:
-    return _fits(x, weight, epsilon, variance_size) and x_residual.dtype == x.dtype and x_residual.is_contiguous()
+    return (
+        _fits(x, weight, epsilon, variance_size)
+        and x_residual.dtype == x.dtype
+        and x_residual.shape == x.shape
+        and x_residual.is_contiguous()
+    )
 
 
 def _rms_norm(

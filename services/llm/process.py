@@ -1,7 +1,7 @@
 """What runs first in vLLM's engine process: it must not outlive its parent, and what it prints goes to its parent.
 
 vLLM starts the process with `multiprocessing`; `started_by_us` puts the function here before its own. Here, in
-`services.llm.constraints` and in `services.llm.lean_streams` Tandem reaches into vLLM's internals to change them, and nowhere else.
+`services.llm.constraints`, `services.llm.lean_streams` and `services.llm.norms` Tandem reaches into vLLM's internals, and nowhere else.
 """
 
 from __future__ import annotations

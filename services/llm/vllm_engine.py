@@ -79,10 +79,12 @@ class VLLMEngine:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        from services.llm.norms import prefer_kernels
+        from services.llm.norms import left_open, prefer_kernels
 
-        config = AsyncEngineArgs.from_cli_args(args).create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-        prefer_kernels(config, self._settings.extra_args)
+        arguments = AsyncEngineArgs.from_cli_args(args)
+        operations = left_open(arguments)
+        config = arguments.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+        prefer_kernels(config, operations)
         self._output = EngineOutput(lambda line: print(line, file=sys.stderr, flush=True))
         self._output.forwarding = self._debug
         if self._abandoned:

@@ -123,7 +123,7 @@ class Holder:
         self.routes: set[str] = set()
         """Those that are known to be open to the key."""
         self.passage: Passage | None = None
-        """What its requests share that have no deadline, and no limit but one on their number; made at the first of them."""
+        """How its requests are let in; made at the first of them."""
         self._scopes = frozenset(get_args(Scope) if "admin" in key.scopes else key.scopes)
         self._models = frozenset(key.models)
         self.restricted = bool(self._models)

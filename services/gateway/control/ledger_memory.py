@@ -70,8 +70,8 @@ class _Memory(dict[bytes, Record]):
 class _Stretch:
     """A moment in which requests of one bucket are counted ahead of its record: as many as remained when it began, which are sure to fit.
 
-    Whoever else looks at the bucket makes the record catch up before, so that nobody can tell; and it ends with the minute at the latest,
-    for which its requests count.
+    Whoever else looks at the bucket makes the record catch up before. It ends with the minute at the latest, for which its requests count;
+    what wears off meanwhile shows when it has ended.
     """
 
     __slots__ = ("bucket", "reset", "since", "sure", "taken", "until")
@@ -114,13 +114,13 @@ class MemoryLedger:
         return Reserved(now, "", [standing for _, standing in made])
 
     def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
-        clock, stretch = self._clock, _Stretch(bucket)
+        clock, stretch, delay = self._clock, _Stretch(bucket), self._algorithm.delay(bucket.requests)
 
         def count() -> tuple[int, float]:
             taken = stretch.taken + 1
             if taken <= stretch.sure and clock() < stretch.until:
                 stretch.taken = taken
-                return stretch.sure - taken, stretch.reset
+                return stretch.sure - taken, stretch.reset + taken * delay
             return self._begin(stretch)
 
         return count

@@ -28,6 +28,10 @@ class Algorithm(Protocol):
         """Use `amount` at `now`; None when it does not fit. The others in one, for this is on every request's way."""
         ...
 
+    def delay(self, limit: int) -> float:
+        """Seconds by which one more puts off the time at which nothing is used, where something is."""
+        ...
+
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:
         """The state at `now`, and how much of `limit` is used then."""
         ...
@@ -55,6 +59,9 @@ class FixedWindow:
         if used > limit + _EPSILON and amount:
             return None
         return (window, used, 0.0), limit - used, MINUTE - elapsed if used else 0.0
+
+    def delay(self, limit: int) -> float:  # noqa: ARG002 - the protocol's signature
+        return 0.0
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:  # noqa: ARG002 - the protocol's signature
         window = now - now % MINUTE
@@ -91,6 +98,9 @@ class SlidingWindow:
             return None
         reset = 2 * MINUTE - elapsed if used else MINUTE - elapsed if before else 0.0
         return (window, used, before), limit - weighed, reset
+
+    def delay(self, limit: int) -> float:  # noqa: ARG002 - the protocol's signature
+        return 0.0
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:  # noqa: ARG002
         elapsed = now % MINUTE
@@ -129,6 +139,9 @@ class TokenBucket:
         if missing > limit + _EPSILON and amount:
             return None
         return (now, missing, 0.0), limit - missing, missing * MINUTE / limit
+
+    def delay(self, limit: int) -> float:
+        return MINUTE / limit
 
     def roll(self, state: State, limit: int, now: float) -> tuple[State, float]:
         missing = max(0.0, state[1] - max(0.0, now - state[0]) * limit / MINUTE)

@@ -121,3 +121,14 @@ def test_what_is_given_back_was_counted_before() -> None:
     for _ in range(3):
         asked.step("give back")
     assert asked.step("count") == 4
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_each_hears_when_all_is_there_again(algorithm: str) -> None:
+    ahead, plain = (MemoryLedger(ALGORITHMS[algorithm], 64, clock=Clock()) for _ in range(2))
+    count = ahead.counter(LIMITED)
+    for _ in range(LIMIT):
+        (standing,) = plain.reserve_now([Charge(LIMITED, 1, 0, 0)]).standings
+        left, reset = count()
+        assert left == standing.requests
+        assert reset == pytest.approx(standing.requests_reset)
