@@ -95,7 +95,7 @@ class Bundle:
 
     def counted(self, route: str, status: int) -> float:
         """Requests that telemetry has counted."""
-        self.telemetry.metrics.flush()
+        self.telemetry.flush()
         labels = {"route": route, "status": str(status)}
         return self.registry.get_sample_value("tandem_requests_total", labels) or 0
 

@@ -15,9 +15,11 @@ from services.telemetry.generation import Generation, GenerationInstruments
 from services.telemetry.instruments import Count, Counter, Gauge, Histogram, Spread, flush_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client import CollectorRegistry
+
+    from services.telemetry.access_log import AccessLine
 
 
 def count_in_this_process() -> None:
@@ -63,14 +65,16 @@ class Metrics:
         """Seconds that requests took since the last flush, by their route and status: to count them together takes a third of the time."""
         self._by_model: dict[str, tuple[Spread, Spread]] = {}
 
-    def request(self, route: str, status: int, seconds: float, error: str = "") -> None:
-        """Note a request that has been answered; `error` is the kind of what it was refused with, or failed for."""
-        known = self._answered.get((route, status))
-        if known is None:
-            known = self._answered[route, status] = []
-        known.append(seconds)
-        if error:
-            self._errors.at(route, error).pending += 1
+    def requests(self, lines: Iterable[AccessLine]) -> None:
+        """Note requests that have been answered."""
+        answered = self._answered
+        for line in lines:
+            known = answered.get((line.route, line.status))
+            if known is None:
+                known = answered[line.route, line.status] = []
+            known.append(line.seconds)
+            if line.error:
+                self._errors.at(line.route, line.error).pending += 1
 
     def log_lines_dropped(self, so_far: int) -> None:
         """Say how many log lines were lost since the start."""

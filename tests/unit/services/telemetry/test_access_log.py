@@ -24,8 +24,7 @@ def written(capture: pytest.CaptureFixture[bytes], log: AccessLog) -> list[dict[
 
 def test_one_line_a_request_is_written_at_the_flush(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     log = AccessLog(LogsSettings())
-    log.add(line("/classify"))
-    log.add(line("/livez"))
+    log.add([line("/classify"), line("/livez")])
     assert capfdbinary.readouterr().out == b""
     first, second = written(capfdbinary, log)
     assert second["route"] == "/livez"
@@ -44,22 +43,21 @@ def test_one_line_a_request_is_written_at_the_flush(capfdbinary: pytest.CaptureF
 
 def test_log_line_stays_one_line_whatever_the_client_sent(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     log = AccessLog(LogsSettings())
-    log.add(AccessLine(0.0, 'a"b\n{', "G\r\nET", "unknown", 404, 0.0, error="not_found"))
+    log.add([AccessLine(0.0, 'a"b\n{', "G\r\nET", "unknown", 404, 0.0, error="not_found")])
     (only,) = written(capfdbinary, log)
     assert only["request_id"] == 'a"b\n{'
 
 
 def test_failed_and_slow_requests_are_logged_whatever_the_sample(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     log = AccessLog(LogsSettings(sample_ratio=0, slow_seconds=2))
-    for one in (line("/fine"), line("/failed", 400), line("/gone", 499), line("/slow", 200, 2.0)):
-        log.add(one)
+    log.add([line("/fine"), line("/failed", 400), line("/gone", 499), line("/slow", 200, 2.0)])
     assert [one["route"] for one in written(capfdbinary, log)] == ["/failed", "/gone", "/slow"]
 
 
 def test_a_share_of_the_others_is_logged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     log = AccessLog(LogsSettings(sample_ratio=0.5))
     for _ in range(2000):
-        log.add(line("/fine"))
+        log.add([line("/fine")])
     assert 800 < len(written(capfdbinary, log)) < 1200
 
 

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.telemetry import definitions
+from services.telemetry.access_log import AccessLine
 from services.telemetry.metrics import Metrics
 from tests.metrics import value
 
@@ -18,9 +19,12 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(registry)
 
 
+def answered(status: int, seconds: float, error: str = "") -> AccessLine:
+    return AccessLine(1.5, "id-1", "POST", "/classify", status, seconds, error=error)
+
+
 def test_requests_are_counted_by_route_and_status(metrics: Metrics, registry: CollectorRegistry) -> None:
-    for status in (200, 200, 503):
-        metrics.request("/classify", status, 0.25)
+    metrics.requests([answered(status, 0.25) for status in (200, 200, 503)])
     assert value(metrics, registry, "tandem_requests_total", route="/classify", status="200") == 2
     assert value(metrics, registry, "tandem_requests_total", route="/classify", status="503") == 1
     assert value(metrics, registry, "tandem_request_duration_seconds_count", route="/classify") == 3
@@ -28,8 +32,7 @@ def test_requests_are_counted_by_route_and_status(metrics: Metrics, registry: Co
 
 
 def test_errors_are_counted_by_reason(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.request("/classify", 429, 0.1, "overloaded")
-    metrics.request("/classify", 200, 0.1)
+    metrics.requests([answered(429, 0.1, "overloaded"), answered(200, 0.1)])
     assert value(metrics, registry, "tandem_request_errors_total", route="/classify", reason="overloaded") == 1
     [errors] = [family for family in registry.collect() if family.name == "tandem_request_errors"]
     assert len([sample for sample in errors.samples if sample.name.endswith("_total")]) == 1
