@@ -10,6 +10,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from models import store
@@ -80,8 +81,8 @@ def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path, page: 
             serving = {one.name: stack.enter_context(_serving(one, at)) for at, one in enumerate(setups)}
             time.sleep(_SETTLE_SECONDS)
             for number in range(options.rounds):
-                turn = number % len(POINTS)
-                for point in (*POINTS[turn:], *POINTS[:turn]):
+                # Turned by one from round to round, as elsewhere, so many points would keep their places.
+                for point in Random(number).sample(POINTS, len(POINTS)):  # noqa: S311 - an order, no secret
                     peer, server = serving[point.setup.name]
                     names = model_names(point.models)
                     sample = rounds.measure(peer, server, point.load, number, options.seconds, models=names)
