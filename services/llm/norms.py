@@ -8,12 +8,15 @@ its own way through its register of implementations (`vllm.ir`), as the other pl
 # ruff: noqa: ARG001 - their parameters are those of vLLM's own, by its check
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from vllm.config import CompilationMode, VllmConfig
-from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.ir import ops
 from vllm.platforms import current_platform
+
+if TYPE_CHECKING:
+    from vllm.engine.arg_utils import AsyncEngineArgs
 
 PROVIDER = "tandem"
 """What the register calls them."""
@@ -27,7 +30,7 @@ current_platform.import_kernels()
 _kernels = torch.ops._C  # noqa: SLF001 - vLLM's name for its library
 
 
-def left_open(arguments: AsyncEngineArgs) -> list[str]:
+def left_open(arguments: "AsyncEngineArgs") -> list[str]:
     """The operations of `OPERATIONS` for which the operator has not chosen how they are done."""
     given = (arguments.ir_op_priority, arguments.kernel_config.ir_op_priority)
     return [operation for operation in OPERATIONS if not any(getattr(one, operation) for one in given)]

@@ -95,9 +95,8 @@ def test_keys_and_limits_hold_over_all_workers(
     with ThreadPoolExecutor(16) as pool:
         seen = Counter(pool.map(lambda _: status(guarded, busy), range(200)))
     ended = time.monotonic()  # the ledger's own clock
-    slid = (
-        1 + 50 * (ended % 60) / 60 if began // 60 != ended // 60 else 0
-    )  # a minute that begins meanwhile lets the window slide on
+    # A minute that begins meanwhile lets the window slide on.
+    slid = 1 + 50 * (ended % 60) / 60 if began // 60 != ended // 60 else 0
     assert 50 <= seen[200] <= 50 + slid
     assert seen[429] == 200 - seen[200]
     assert status(guarded, other) == 200

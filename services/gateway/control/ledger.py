@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 _TOLD = b"x-ratelimit-limit-{}: %d\r\nx-ratelimit-remaining-{}: %%d\r\nx-ratelimit-reset-{}: %%ds\r\n"
+"""Names as OpenAI's."""
 
 
 @dataclass(frozen=True, slots=True)

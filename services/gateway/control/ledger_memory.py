@@ -24,7 +24,9 @@ STALE_SECONDS = 2 * MINUTE
 PROBES = 16
 _EPSILON = 1e-9
 _STRETCH_SECONDS = 0.02
+"""How long requests are counted ahead of a record; also how far behind what callers hear of time may be."""
 _MOST_STRETCHES = 1000
+"""Buckets with such a stretch, after which all records catch up."""
 
 
 class Records(Protocol):

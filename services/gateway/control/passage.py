@@ -171,11 +171,9 @@ class OwnPassage(Passage):
     def _take_back_requests(self) -> None:
         """What a model's limit refuses was no request of its caller's."""
         self._standings = ()
+        if self.per_use or self.limits is None:
+            return
         for toll, reserved in self._charged:
-            taken = (
-                []
-                if self.per_use
-                else [Charge(one.bucket, -one.requests, 0, 0) for one in toll.charges if one.requests]
-            )
-            if taken and self.limits is not None:
+            taken = [Charge(one.bucket, -one.requests, 0, 0) for one in toll.charges if one.requests]
+            if taken:
                 self.limits.ledger.settle(taken, reserved)
