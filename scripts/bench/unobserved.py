@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from services.gateway import app
+from services.gateway.control.work import NOBODY
 from services.telemetry.metrics import Metrics
 from services.telemetry.recorder import Telemetry
 
 if TYPE_CHECKING:
+    from services.gateway.control.work import Work
     from services.telemetry.access_log import AccessLine
     from services.telemetry.trace_context import Caller
 
 
-def _begin(self: Telemetry, line: AccessLine, caller: Caller | None = None) -> float:  # noqa: ARG001 - their signature
-    return 0.0
+def _begin(self: Telemetry, line: AccessLine, caller: Caller | None = None) -> int:  # noqa: ARG001 - their signature
+    return 0
 
 
-def _end(self: Telemetry, began: float, line: AccessLine) -> None:
+def _end(self: Telemetry, began: int, line: AccessLine) -> None:
     """Note nothing."""
 
 
@@ -28,7 +31,13 @@ def _batch_done(self: Metrics, model: str, seconds: float) -> None:
     """Note nothing."""
 
 
+def _serve(line: AccessLine, work: Work = NOBODY) -> None:
+    """Keep nothing."""
+
+
+owner: Any
 for owner, name, stand_in in (
+    (app, "serve", _serve),
     (Telemetry, "begin", _begin),
     (Telemetry, "end", _end),
     (Metrics, "batch", _batch),

@@ -14,8 +14,7 @@ import msgspec
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
 from services.gateway.control.fairness import FairQueue
-from services.gateway.control.work import Work, begin, current
-from services.telemetry.access_log import current_line
+from services.gateway.control.work import NO_LINE, Work, current_request, serve
 from services.telemetry.spans import current_span, make_current
 
 if TYPE_CHECKING:
@@ -99,7 +98,8 @@ class Batcher(Generic[Payload, Result]):
         Callers take turns. Raises Overloaded when the queue, or the caller's share of it, is full, DeadlineExceeded when
         the time is up, and what `call` raised.
         """
-        caller = current().caller
+        request = current_request()
+        caller = request.work.caller
         if not self._queue.has_room(caller, rows, self._limits.max_queued_rows):
             raise Overloaded(f"{self._queue.weight} rows already wait for this model. Try again shortly.")
         if seconds <= 0:
@@ -110,7 +110,7 @@ class Batcher(Generic[Payload, Result]):
         loop = self._loop  # to find it costs a system call
         now = loop.time()
         item: _Item[Payload, Result] = _Item(
-            payload, rows, now + seconds, now, current_line(), current_span(), loop.create_future()
+            payload, rows, now + seconds, now, request.line, current_span(), loop.create_future()
         )
         self._queue.push(caller, rows, item)
         if not self._flush_due and len(self._running) < self._allowed:
@@ -150,12 +150,16 @@ class Batcher(Generic[Payload, Result]):
         batch: list[_Item[Payload, Result]] = []
         rows = 0
         now = asyncio.get_running_loop().time()
+        queued_at = waited = 0.0
         while self._queue and (not batch or rows + self._queue.next_weight() <= self._limits.max_rows):
             item = self._queue.pop()
             if _waits(item, now):
                 batch.append(item)
                 rows += item.rows
-                item.line.queue_seconds += now - item.queued_at
+                if item.queued_at != queued_at:  # most came together
+                    queued_at = item.queued_at
+                    waited = round(now - queued_at, 6)
+                item.line.queue_seconds += waited
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -164,7 +168,7 @@ class Batcher(Generic[Payload, Result]):
 
     async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
         self._under_way.update(batch)
-        begin(Work(max(item.deadline for item in batch)))  # instead of the request's in whose context this task began
+        serve(NO_LINE, Work(max(item.deadline for item in batch)))  # not the request in whose context this task began
         span = _span_of(batch)
         make_current(span)
         try:

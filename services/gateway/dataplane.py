@@ -18,7 +18,7 @@ from services.errors import InternalError, ServingError, Unavailable
 from services.gateway.catalogue import SETTLE_SECONDS, Catalogue
 from services.gateway.control.admission import Gate
 from services.gateway.control.llm import GuardedLLM, before
-from services.gateway.control.work import current, seconds_left
+from services.gateway.control.work import current, current_request, seconds_left
 from services.gateway.explaining import Attributed, Explainer
 from services.gateway.health import STOPPING
 from services.gateway.lanes import Lanes
@@ -127,7 +127,7 @@ class DataPlane:
         Raises Unavailable, Overloaded or DeadlineExceeded.
         """
         self._health.require("classifier")
-        work = current()
+        work = current_request().work
         if work.counts or work.deadline is not None:
             timeout = await self._permitted(spec)
         else:  # as that, without waiting

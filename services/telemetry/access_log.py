@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +27,7 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     route: str
     status: int
     seconds: float
+    """How long it took. Times are noted in whole microseconds: they are many digits less, and read by people."""
     model: str = ""
     version: str = ""
     rows: int = 0
@@ -45,16 +45,6 @@ class AccessLine(msgspec.Struct, omit_defaults=True, gc=False):
     """Whether the client left before its answer was complete."""
 
 
-_CURRENT: ContextVar[AccessLine] = ContextVar(
-    "tandem_line",
-    default=AccessLine(0.0, "", "", "", 0, 0.0),  # noqa: B039 - for work that no request asked for
-)
-current_line = _CURRENT.get
-"""The line of the request that this task works for, to note on it what happens further down."""
-work_for = _CURRENT.set
-"""From here on this task works for the request of a line."""
-
-
 class AccessLog:
     """Lines of one gateway process: those of failed and slow requests, and a share of the others."""
 
@@ -67,10 +57,6 @@ class AccessLog:
     def add(self, lines: Sequence[AccessLine]) -> None:
         """Keep lines, which nobody changes any more, until the next `flush`."""
         kept = [line for line in lines if self._is_kept(line)] if self._samples else lines
-        for line in kept:
-            line.seconds = int(line.seconds * 1e6 + 0.5) / 1e6  # as `round` to microseconds, in a fourth of its time
-            if line.queue_seconds:
-                line.queue_seconds = int(line.queue_seconds * 1e6 + 0.5) / 1e6
         if kept:
             self.writer.add(_encode_lines(kept), len(kept))
 

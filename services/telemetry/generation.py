@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from services.telemetry import definitions
-from services.telemetry.access_log import current_line
 from services.telemetry.instruments import Histogram
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from services.telemetry.access_log import AccessLine
 
 PROVIDER = "vllm"
 CANCELLED = "cancelled"
@@ -50,13 +51,14 @@ class Generation:
         "time_to_first_token",
     )
 
-    def __init__(self, instruments: GenerationInstruments, operation: str, model: str) -> None:
+    def __init__(self, instruments: GenerationInstruments, operation: str, model: str, line: AccessLine) -> None:
+        """`line` is that of the request which it is for."""
         self._instruments = instruments
         self._labels = (operation, PROVIDER, model)
         self._chunks = instruments.per_chunk.at(*self._labels)
         self._began = time.perf_counter()
         self._last = 0.0
-        self._line = current_line()
+        self._line = line
         self.time_to_first_token: float | None = None
         """Seconds; None until the first token of a stream, and for an answer that comes as a whole."""
         self.input_tokens: int | None = None

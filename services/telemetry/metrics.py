@@ -67,12 +67,13 @@ class Metrics:
 
     def requests(self, lines: Iterable[AccessLine]) -> None:
         """Note requests that have been answered."""
-        answered = self._answered
+        route, status = "", -1
+        seconds: list[float] = []
         for line in lines:
-            known = answered.get((line.route, line.status))
-            if known is None:
-                known = answered[line.route, line.status] = []
-            known.append(line.seconds)
+            if line.status != status or line.route != route:  # most are as the one before them
+                route, status = line.route, line.status
+                seconds = self._answered.setdefault((route, status), [])
+            seconds.append(line.seconds)
             if line.error:
                 self._errors.at(line.route, line.error).pending += 1
 
@@ -105,9 +106,9 @@ class Metrics:
         """Note that a model was loaded or unloaded, or that this failed."""
         self._changes.at(change, outcome).pending += 1
 
-    def generation(self, operation: str, model: str) -> Generation:
-        """One request to the language model that begins now."""
-        return Generation(self._generations, operation, model)
+    def generation(self, operation: str, model: str, line: AccessLine) -> Generation:
+        """One request to the language model that begins now, for the request of `line`."""
+        return Generation(self._generations, operation, model, line)
 
     def watch(self, gauge: definitions.Definition, source: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
         """Ask `source` at each flush for the values of `gauge`, by label values."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.errors import Overloaded
 from services.gateway.control.fairness import OVERCOMMIT, FairQueue
-from services.gateway.control.work import current, seconds_left
-from services.telemetry.access_log import current_line
+from services.gateway.control.work import current, current_request, seconds_left
 from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Gate:
             began = clock()
             await self._wait(weight, seconds)
             waited = clock() - began
-            current_line().queue_seconds += waited
+            current_request().line.queue_seconds += round(waited, 6)
             span = current_span()
             if span is not None:
                 span.past("queue", waited, {"tandem.backend": self._name})

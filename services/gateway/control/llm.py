@@ -14,7 +14,7 @@ from services.gateway.control.admission import Gate
 from services.gateway.control.llm_span import LLMSpan
 from services.gateway.control.metering import Meter, MeteredResponse
 from services.gateway.control.tokens import NOTHING, Ask, read_ask, with_usage
-from services.gateway.control.work import current
+from services.gateway.control.work import current, current_request
 from services.telemetry.spans import current_span
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class GuardedLLM:
         model = model if model in served else "unknown"
         above = current_span()
         span = LLMSpan(above, _OPERATIONS[path], model, body, captures=self._captures) if above is not None else None
-        generation = self._metrics.generation(_OPERATIONS[path], model)
+        generation = self._metrics.generation(_OPERATIONS[path], model, current_request().line)
         try:
             yield Meter(work, generation, ask.prompt, span)
         except ServingError as error:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from services.errors import LimitExceeded
 from services.gateway.control.ledger import Charge
 from services.gateway.control.limits import Toll, lines_of
-from services.gateway.control.work import Work, begin, end
+from services.gateway.control.work import Work, begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
 
     from services.gateway.control.identity import Holder
     from services.gateway.control.ledger import Reserved, Standing
@@ -95,10 +94,6 @@ class OwnPassage(Passage):
     _asked: int = 0
     _used: int | None = None
     _served: bool = False
-    _context: Token[Work] | None = None
-
-    def begin(self) -> None:
-        self._context = begin(self)
 
     async def pay(self) -> None:
         if self.owed is not None:
@@ -134,9 +129,6 @@ class OwnPassage(Passage):
 
     def leave(self) -> None:
         """Give back what was held, and settle the tokens: what was used, or none for a request that came to nothing."""
-        if self._context is not None:
-            end(self._context)
-            self._context = None
         if not self._settles or self.limits is None:
             return
         self._settles = False

@@ -1,18 +1,19 @@
-"""What the layers below control must know of the request they work for: whose it is, and until when it is wanted.
+"""What the layers below a protocol must know of the request they work for: its log line, whose it is, until when it is wanted.
 
 It travels in a context variable, so that no protocol adapter can forget to hand it on: each request is a task of its own.
-A request that nobody limits, without a deadline, has none of it and costs nothing.
+In one variable alone, for to set one costs more than most of what is done with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from services.errors import DeadlineExceeded
+from services.telemetry.access_log import AccessLine
 
 if TYPE_CHECKING:
     from services.gateway.control.tokens import Ask
@@ -43,27 +44,43 @@ class Work(msgspec.Struct, eq=False):
         """Note how many tokens the language model has used for this request, in all."""
 
 
-_NOBODY = Work()
-_CURRENT: ContextVar[Work] = ContextVar("tandem_work", default=_NOBODY)
+NOBODY = Work()
+"""What is done for nobody in particular, or for somebody whom nothing limits."""
 
 
-current = _CURRENT.get
+class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What a task works for."""
+
+    line: AccessLine
+    """To note on it what happens further down."""
+    work: Work
+
+
+NO_LINE = AccessLine(0.0, "", "", "", 0, 0.0)
+"""For work that no request asked for, or several did."""
+_CURRENT: ContextVar[Request] = ContextVar("tandem_request", default=Request(NO_LINE, NOBODY))  # noqa: B039 - it is frozen
+current_request = _CURRENT.get
 """The request that this task works for."""
-begin = _CURRENT.set
-"""From here on this task works for a request: hand what comes back to `end`."""
 
 
-def end(token: Token[Work]) -> None:
-    """From here on this task works for nobody in particular."""
-    try:  # contextlib.suppress would cost as much as all the rest
-        _CURRENT.reset(token)
-    except ValueError:  # an abandoned generator is closed elsewhere, where nothing was begun
-        return
+def serve(line: AccessLine, work: Work = NOBODY) -> None:
+    """From here on this task works for the request of `line`."""
+    _CURRENT.set(Request(line, work))
+
+
+def current() -> Work:
+    """The work that this task does."""
+    return _CURRENT.get().work
+
+
+def begin(work: Work) -> None:
+    """From here on this task does `work`, for the request that it works for."""
+    _CURRENT.set(Request(_CURRENT.get().line, work))
 
 
 def seconds_left(most: float) -> float:
     """How long the caller still waits, at most `most` seconds. Raises DeadlineExceeded when that time is over."""
-    deadline = _CURRENT.get().deadline
+    deadline = _CURRENT.get().work.deadline
     if deadline is None:
         return most
     left = deadline - asyncio.get_running_loop().time()

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from services.settings.telemetry import LogsSettings
-from services.telemetry.access_log import AccessLine, AccessLog, current_line, work_for
+from services.telemetry.access_log import AccessLine, AccessLog
 
 if TYPE_CHECKING:
     import pytest
@@ -59,13 +58,3 @@ def test_a_share_of_the_others_is_logged(capfdbinary: pytest.CaptureFixture[byte
     for _ in range(2000):
         log.add([line("/fine")])
     assert 800 < len(written(capfdbinary, log)) < 1200
-
-
-async def test_each_task_works_for_its_own_line() -> None:
-    async def one(name: str) -> str:
-        work_for(line(name))
-        await asyncio.sleep(0)
-        return current_line().route
-
-    tasks = [asyncio.create_task(one(name)) for name in ("/a", "/b")]
-    assert await asyncio.gather(*tasks) == ["/a", "/b"]

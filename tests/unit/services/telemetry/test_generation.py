@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.telemetry import generation
-from services.telemetry.access_log import AccessLine, work_for
+from services.telemetry.access_log import AccessLine
 from services.telemetry.metrics import Metrics
 from tests.metrics import value
 
@@ -32,10 +32,9 @@ class Stage:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         self.line = AccessLine(0.0, "id", "POST", "/v1/chat/completions", 200, 0.0)
-        work_for(self.line)
 
     def begin(self) -> Generation:
-        return self.metrics.generation("chat", "m")
+        return self.metrics.generation("chat", "m", self.line)
 
     def value(self, name: str, **labels: str) -> float:
         return value(self.metrics, self.registry, name, **LABELS, **labels)

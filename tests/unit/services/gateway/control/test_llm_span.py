@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from services.gateway.control.llm_span import LLMSpan
+from services.gateway.control.work import NO_LINE
 from services.telemetry.metrics import Metrics
 from services.telemetry.spans import TraceSpan
 
@@ -34,7 +35,7 @@ def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False
     span.events(events)
     if whole:
         span.answered(whole)
-    generation = METRICS.generation("chat", "mini")
+    generation = METRICS.generation("chat", "mini", NO_LINE)
     generation.complete = True
     span.end(generation)
     provider.shutdown()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.control.metering import Meter, MeteredContent
-from services.gateway.control.work import Work
+from services.gateway.control.work import NO_LINE, Work
 from tests.fake_llm import chat_events
 from tests.metrics import make_metrics
 
@@ -45,7 +45,7 @@ class Pieces:
 
 async def metered(*pieces: bytes, hide: bool = True) -> tuple[bytes, list[int]]:
     work = Counting()
-    meter = Meter(work, make_metrics().generation("chat", "m"), 10)
+    meter = Meter(work, make_metrics().generation("chat", "m", NO_LINE), 10)
     content: Any = MeteredContent(Pieces(*pieces), meter, hide=hide)
     return b"".join([piece async for piece in content.iter_any()]), work.told
 
@@ -82,7 +82,7 @@ async def test_words_are_offered_past_the_reader_and_counted_once_they_are_taken
     opening, word, _ = chat_events("It", " is")
     work = Counting()
     pieces = Pieces(opening, word[:9])
-    content = MeteredContent(pieces, Meter(work, make_metrics().generation("chat", "m"), 10), hide=True)
+    content = MeteredContent(pieces, Meter(work, make_metrics().generation("chat", "m", NO_LINE), 10), hide=True)
     taken: list[bytes] = []
     takes = True
 
