@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Status, StatusCode
 
 from services.runtime import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import Tracer
-
     from services.settings.telemetry import TracingSettings
+    from services.telemetry.spans import TraceSpan
 
 logger = logging.getLogger("tandem.tracing")
 
-_MOST_LINKS = 1024
 _MOST_TOGETHER = 512
 _CLOSE_SECONDS = 2.0
+_FAILED = Status(StatusCode.ERROR)
+_UNSET = Status(StatusCode.UNSET)
 
 
 class SpanSender:
@@ -45,7 +45,7 @@ class SpanSender:
             headers={name: value.get_secret_value() for name, value in settings.headers.items()},
             timeout=settings.timeout,
         )
-        resource = Resource.create(
+        self._resource = Resource.create(
             {
                 "service.name": service,
                 "service.namespace": "tandem",
@@ -53,29 +53,41 @@ class SpanSender:
                 "service.instance.id": str(os.getpid()),
             }
         )
-        # Who is sampled is decided before a span is made.
-        self._provider = TracerProvider(
-            ALWAYS_ON, resource, shutdown_on_exit=False, span_limits=SpanLimits(max_links=_MOST_LINKS)
-        )
-        self._provider.add_span_processor(
-            BatchSpanProcessor(
-                _Telling(exporter),
-                max_queue_size=settings.queue_size,
-                schedule_delay_millis=settings.export_interval * 1000,
-                max_export_batch_size=min(_MOST_TOGETHER, settings.queue_size),
-            )
+        self._scope = InstrumentationScope("tandem", VERSION)
+        self._waiting = BatchSpanProcessor(
+            _Telling(exporter),
+            max_queue_size=settings.queue_size,
+            schedule_delay_millis=settings.export_interval * 1000,
+            max_export_batch_size=min(_MOST_TOGETHER, settings.queue_size),
         )
 
-    @property
-    def tracer(self) -> Tracer:
-        """What makes spans that are sent."""
-        return self._provider.get_tracer("tandem", VERSION)
+    def take(self, span: TraceSpan) -> None:
+        """Have a span sent that has ended."""
+        self._waiting.on_end(finished(span, self._resource, self._scope))
 
     def close(self) -> None:
         """Send what is left, as far as that takes no longer than two seconds."""
-        closing = threading.Thread(target=self._provider.shutdown, name="spans-closing", daemon=True)
+        closing = threading.Thread(target=self._waiting.shutdown, name="spans-closing", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
+
+
+def finished(span: TraceSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    """A span as the SDK's tracer would have made it."""
+    return ReadableSpan(
+        span.name,
+        span.context,
+        span.parent,
+        resource,
+        span.attributes,
+        [Event(name, timestamp=at) for name, at in span.events],
+        span.links,
+        span.kind,
+        status=_FAILED if span.failed else _UNSET,
+        start_time=span.began,
+        end_time=span.ended,
+        instrumentation_scope=scope,
+    )
 
 
 class _Telling(SpanExporter):

@@ -1,46 +1,83 @@
 """One recorded span of a trace, what hangs below it, and how it crosses to another process.
 
-OpenTelemetry's own notion of the current span costs several microseconds a use. Here it is a context variable that only a
-sampled request ever sets: whoever finds None there has nothing to do.
+OpenTelemetry's own notion of the current span costs several microseconds a use, and to begin and end a span of its SDK twenty.
+Here the current one is a context variable that only a sampled request ever sets: whoever finds None there has nothing to do. And a
+span is what its SDK would make of it (https://opentelemetry.io/docs/specs/otel/trace/api/#span) once it has ended, in
+`span_export.py`, with the SDK's queue, encoding and sending behind it.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, TypeVar
 
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 
 from services.errors import ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import AttributeValue
 
     Attributes = Mapping[str, AttributeValue]
+    Sink = Callable[["TraceSpan"], None]
 
 Given = TypeVar("Given")
 Outcome = TypeVar("Outcome")
 
-_NOWHERE = Context()
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _CURRENT: ContextVar[TraceSpan | None] = ContextVar("tandem_span", default=None)
 current_span = _CURRENT.get
 """The span that this task works under; None unless the request is sampled."""
 
 
 class TraceSpan:
-    """A span under way. `end` must follow."""
+    """A span under way. `end` must follow, and nothing after that."""
 
-    __slots__ = ("_span", "_tracer")
+    __slots__ = (
+        "_sink",
+        "attributes",
+        "began",
+        "context",
+        "ended",
+        "events",
+        "failed",
+        "kind",
+        "links",
+        "name",
+        "parent",
+    )
 
-    def __init__(self, tracer: Tracer, span: Span) -> None:
-        self._tracer = tracer
-        self._span = span
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        parent: SpanContext | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes | None = None,
+        links: Sequence[Link] = (),
+        began: int | None = None,
+    ) -> None:
+        """Below `parent`, or the first of a trace; `sink` gets it when it has ended. Times are those of `time.time_ns`, by default now."""
+        self._sink = sink
+        self.name = name
+        self.parent = parent
+        self.kind = kind
+        self.attributes: dict[str, AttributeValue] = dict(attributes) if attributes else {}
+        self.links = links
+        self.events: list[tuple[str, int]] = []
+        """What has happened, and when."""
+        self.failed = False
+        self.began = time.time_ns() if began is None else began
+        self.ended = 0
+        if parent is None:
+            self.context = SpanContext(_some(128), _some(64), is_remote=False, trace_flags=_SAMPLED)
+        else:
+            self.context = SpanContext(parent.trace_id, _some(64), False, _SAMPLED, parent.trace_state)
 
     def child(
         self,
@@ -52,9 +89,8 @@ class TraceSpan:
         began: int | None = None,
     ) -> TraceSpan:
         """A span below this one, linked to `links`; `began` is a time of `time.time_ns`, by default now."""
-        context = set_span_in_context(self._span, _NOWHERE)
-        linked = [one.link() for one in links]
-        return TraceSpan(self._tracer, self._tracer.start_span(name, context, kind, attributes, linked, began))
+        linked = [Link(one.context) for one in links]
+        return TraceSpan(self._sink, name, self.context, kind, attributes, linked, began)
 
     def past(
         self, name: str, seconds: float, attributes: Attributes | None = None, links: Sequence[TraceSpan] = ()
@@ -90,39 +126,41 @@ class TraceSpan:
 
         return timed
 
-    def link(self) -> Link:
-        """What points at this span from another trace, or from elsewhere in its own."""
-        return Link(self._span.get_span_context())
-
     def headers(self) -> dict[str, str]:
         """What tells another process of this span: `traceparent`, and `tracestate` where there is one."""
-        context = self._span.get_span_context()
-        headers = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"}
+        context = self.context
+        headers = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-01"}
         if context.trace_state:
             headers["tracestate"] = context.trace_state.to_header()
         return headers
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes."""
-        self._span.set_attributes(attributes)
+        self.attributes.update(attributes)
 
     def event(self, name: str) -> None:
         """Note that something has happened now."""
-        self._span.add_event(name)
+        self.events.append((name, time.time_ns()))
 
     def fail(self, kind: str) -> None:
         """Note what it failed for."""
-        self._span.set_status(Status(StatusCode.ERROR))
-        self._span.set_attribute("error.type", kind)
+        self.failed = True
+        self.attributes["error.type"] = kind
 
     def end(self, at: int | None = None) -> None:
         """It is over, now or `at` a time of `time.time_ns`."""
-        self._span.end(at)
+        self.ended = time.time_ns() if at is None else at
+        self._sink(self)
 
     @property
     def trace_id(self) -> str:
         """The trace's id, as logs and headers write it."""
-        return f"{self._span.get_span_context().trace_id:032x}"
+        return f"{self.context.trace_id:032x}"
+
+
+def _some(bits: int) -> int:
+    """A random id; zero would be none."""
+    return random.getrandbits(bits) or 1
 
 
 def make_current(span: TraceSpan | None) -> Token[TraceSpan | None]:

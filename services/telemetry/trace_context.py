@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
+from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,13 +25,12 @@ class Caller(NamedTuple):
     sampled: bool
     state: bytes
 
-    def context(self) -> Context:
-        """The same, as OpenTelemetry takes a parent."""
+    def context(self) -> SpanContext:
+        """The same, as OpenTelemetry names a span."""
         state = TraceState.from_header([self.state.decode("latin-1")]) if self.state else TraceState()
-        span = SpanContext(
+        return SpanContext(
             int(self.trace_id, 16), int(self.span_id, 16), is_remote=True, trace_flags=TraceFlags(1), trace_state=state
         )
-        return set_span_in_context(NonRecordingSpan(span), Context())
 
 
 def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:

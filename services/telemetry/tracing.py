@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from services.telemetry.spans import TraceSpan, current_span, make_current
@@ -14,11 +13,11 @@ from services.telemetry.trace_context import caller_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.trace import Tracer
     from opentelemetry.util.types import AttributeValue
 
     from services.settings.telemetry import TracingSettings
     from services.telemetry.access_log import AccessLine
+    from services.telemetry.spans import Sink
     from services.telemetry.trace_context import Caller
 
     Headers = Iterable[tuple[bytes, bytes]]
@@ -30,11 +29,11 @@ _ID_SPACE = 2**64
 class Tracing:
     """Decides about each request of one process, and keeps the spans of those under way that are sampled."""
 
-    def __init__(self, settings: TracingSettings, tracer: Tracer, close: Callable[[], None]) -> None:
-        """`close` sends what is left when the process ends."""
+    def __init__(self, settings: TracingSettings, sink: Sink, close: Callable[[], None]) -> None:
+        """`sink` gets each span that has ended; `close` sends what is left when the process ends."""
         self._ratio = settings.sample_ratio
         self._follows = settings.follow_caller
-        self._tracer = tracer
+        self._sink = sink
         self._open: dict[int, TraceSpan] = {}
         self.close = close
 
@@ -78,8 +77,7 @@ class Tracing:
         return self._follows or int(caller.trace_id[16:], 16) < self._ratio * _ID_SPACE
 
     def _start(self, name: str, caller: Caller | None) -> TraceSpan:
-        context = caller.context() if caller is not None else Context()
-        return TraceSpan(self._tracer, self._tracer.start_span(name, context, SpanKind.SERVER))
+        return TraceSpan(self._sink, name, caller.context() if caller is not None else None, SpanKind.SERVER)
 
 
 def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
@@ -115,4 +113,4 @@ def create_tracing(settings: TracingSettings, service: str) -> Tracing | None:
     from services.telemetry.span_export import SpanSender
 
     sender = SpanSender(settings, service)
-    return Tracing(settings, sender.tracer, sender.close)
+    return Tracing(settings, sender.take, sender.close)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry
 
 from services.gateway.control.llm_span import LLMSpan
 from services.gateway.control.work import NO_LINE
 from services.telemetry.metrics import Metrics
+from services.telemetry.span_export import finished
 from services.telemetry.spans import TraceSpan
 
 if TYPE_CHECKING:
@@ -27,21 +27,18 @@ METRICS = Metrics(CollectorRegistry())
 
 def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False, whole: bytes = b"") -> ReadableSpan:
     """The span of one request, as it is exported."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer("test")
-    span = LLMSpan(TraceSpan(tracer, tracer.start_span("request")), "chat", "mini", body, captures=captures)
+    kept: list[TraceSpan] = []
+    span = LLMSpan(TraceSpan(kept.append, "request"), "chat", "mini", body, captures=captures)
     span.events(events)
     if whole:
         span.answered(whole)
     generation = METRICS.generation("chat", "mini", NO_LINE)
     generation.complete = True
     span.end(generation)
-    provider.shutdown()
-    (only,) = exporter.get_finished_spans()
-    assert encode_spans([only]).SerializeToString()
-    return only
+    (only,) = kept
+    exported = finished(only, Resource({}), InstrumentationScope("test"))
+    assert encode_spans([exported]).SerializeToString()
+    return exported
 
 
 def attributes(span: ReadableSpan) -> Mapping[str, Any]:
@@ -97,4 +94,4 @@ def test_content_is_bounded_and_of_every_form() -> None:
     (said,) = json.loads(found["gen_ai.output.messages"])
     assert said["parts"][0]["content"] == "Hello"
     assert said["finish_reason"] == "stop"
-    assert found["gen_ai.response.finish_reasons"] == ("stop",)
+    assert found["gen_ai.response.finish_reasons"] == ["stop"]
