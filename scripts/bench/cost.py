@@ -1,7 +1,8 @@
 """What keys, limits, log, metrics and traces cost on the hot path: `make bench ARGS=--cost`.
 
 Servers that differ in nothing else run side by side, and are loaded in turn, a short while each, over many rounds: what the
-machine does meanwhile hits all of them alike, and each ratio is of two measurements seconds apart.
+machine does meanwhile hits all of them alike, and each ratio is of two measurements seconds apart. All are started anew every few
+rounds: of two processes that do the same, one may be slower by some percent for as long as it lives, by where its memory lies.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from services.gateway.control.keys_file import FileKeys
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from scripts.bench.server import Command
@@ -36,6 +37,8 @@ LEAST = 0.9
 """Share of the throughput without all of it that must be left."""
 _FIRST_PORT = 3500
 _SETTLE_SECONDS = 2.0
+_ROUNDS_A_START = 4
+"""Rounds after which all are started anew."""
 _BARE = "without"
 _UNOBSERVED = "scripts.bench.unobserved:Gateway"
 _MANY = "1000000000"
@@ -88,21 +91,27 @@ def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int
     """Measure every variant, print and write `cost.json`; exit status 1 when the goal is missed or nothing was measured."""
     samples: list[Sample] = []
     try:
-        with contextlib.ExitStack() as stack:
-            collector = stack.enter_context(_collector())
-            settings = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
-            time.sleep(_SETTLE_SECONDS)
-            for number in range(options.rounds):
-                turn = number % len(settings)
-                for one in (*settings[turn:], *settings[:turn]):
-                    samples.append(_measure(one, number, options.seconds))
-                    _say(samples[-1])
+        for first in range(0, options.rounds, _ROUNDS_A_START):
+            _measure_rounds(range(first, min(first + _ROUNDS_A_START, options.rounds)), options.seconds, samples)
     except (StartError, Unavailable) as error:
         print(f"not run: {error}")
         return 1
     goals = check(samples)
     publish(samples, goals, facts, folder)
     return 0 if all(one.met for one in goals) else 1
+
+
+def _measure_rounds(numbers: Iterable[int], seconds: float, samples: list[Sample]) -> None:
+    """Start every variant, and add the samples of some rounds to `samples`."""
+    with contextlib.ExitStack() as stack:
+        collector = stack.enter_context(_collector())
+        settings = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
+        time.sleep(_SETTLE_SECONDS)
+        for number in numbers:
+            turn = number % len(settings)
+            for one in (*settings[turn:], *settings[:turn]):
+                samples.append(_measure(one, number, seconds))
+                _say(samples[-1])
 
 
 def check(samples: Sequence[Sample]) -> list[Goal]:
