@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.gateway import app
-from services.gateway.control.work import NOBODY
 from services.telemetry.metrics import Metrics
 from services.telemetry.recorder import Telemetry
 
 if TYPE_CHECKING:
-    from services.gateway.control.work import Work
+    from services.gateway.control.work import Request
     from services.telemetry.access_log import AccessLine
     from services.telemetry.trace_context import Caller
 
@@ -31,13 +30,13 @@ def _batch_done(self: Metrics, model: str, seconds: float) -> None:
     """Note nothing."""
 
 
-def _serve(line: AccessLine, work: Work = NOBODY) -> None:
+def _work_for(request: Request) -> None:
     """Keep nothing."""
 
 
 owner: Any
 for owner, name, stand_in in (
-    (app, "serve", _serve),
+    (app, "work_for", _work_for),
     (Telemetry, "begin", _begin),
     (Telemetry, "end", _end),
     (Metrics, "batch", _batch),

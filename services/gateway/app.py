@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from services.asgi import SHORTCUT
 from services.errors import InternalError, ServingError
 from services.gateway.control.path import Control
-from services.gateway.control.work import serve
+from services.gateway.control.work import NOBODY, Request, work_for
 from services.gateway.document import DocumentRoutes
 from services.gateway.exchange import ClientGone, Departures, Exchange
 from services.gateway.oip import errors as oip_errors
@@ -123,9 +123,9 @@ class GatewayApp:
             if passage is not None and passage.is_shared and passage.until > line.time and not self._control.refuses:
                 line.key = passage.key_name
                 exchange.told = passage.count()
-                serve(line, passage)
+                work_for(Request(line, passage))
             else:
-                serve(line)
+                work_for(Request(line, NOBODY))
                 if self._control.concerns(head):
                     await self._enter(asked, exchange)
             await handler(exchange)

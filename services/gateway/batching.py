@@ -14,7 +14,7 @@ import msgspec
 
 from services.errors import DeadlineExceeded, InternalError, Overloaded, ServingError, Unavailable
 from services.gateway.control.fairness import FairQueue
-from services.gateway.control.work import NO_LINE, Work, current_request, serve
+from services.gateway.control.work import NO_LINE, Request, Work, current_request, work_for
 from services.telemetry.spans import current_span, make_current
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ class Batcher(Generic[Payload, Result]):
 
     async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
         self._under_way.update(batch)
-        serve(NO_LINE, Work(max(item.deadline for item in batch)))  # not the request in whose context this task began
+        deadline = max(item.deadline for item in batch)
+        work_for(Request(NO_LINE, Work(deadline)))  # and not for the one in whose context this task began
         span = _span_of(batch)
         make_current(span)
         try:

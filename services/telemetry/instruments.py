@@ -13,7 +13,7 @@ import numpy as np
 import prometheus_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -56,7 +56,7 @@ class Spread:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
-    def observe_all(self, values: list[float]) -> None:
+    def observe_all(self, values: Sequence[float]) -> None:
         """Note many values."""
         if len(values) < _MANY:
             for value in values:

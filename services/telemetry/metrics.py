@@ -12,7 +12,7 @@ from prometheus_client import values
 
 from services.telemetry import definitions
 from services.telemetry.generation import Generation, GenerationInstruments
-from services.telemetry.instruments import Count, Counter, Gauge, Histogram, Spread, flush_all
+from services.telemetry.instruments import Count, Counter, Gauge, Histogram, flush_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +63,9 @@ class Metrics:
         )
         self._answered: dict[tuple[str, int], list[float]] = {}
         """Seconds that requests took since the last flush, by their route and status: to count them together takes a third of the time."""
-        self._by_model: dict[str, tuple[Spread, Spread]] = {}
+        self._batches: dict[str, list[tuple[int, float]]] = {}
+        """Rows of the batches since the last flush, and how long their oldest waited, by model."""
+        self._batch_seconds: dict[str, list[float]] = {}
 
     def requests(self, lines: Iterable[AccessLine]) -> None:
         """Note requests that have been answered."""
@@ -84,15 +86,11 @@ class Metrics:
 
     def batch(self, model: str, rows: int, waited: float) -> None:
         """Note a batch that leaves for `model`, whose oldest row waited so many seconds."""
-        known = self._by_model.get(model)
-        if known is None:
-            known = self._by_model[model] = (self._batch_rows.at(model), self._batch_wait.at(model))
-        known[0].observe(rows)
-        known[1].observe(waited)
+        self._batches.setdefault(model, []).append((rows, waited))
 
     def batch_done(self, model: str, seconds: float) -> None:
         """Note that a batch has come back, so many seconds after it left."""
-        self._batch_duration.at(model).observe(seconds)
+        self._batch_seconds.setdefault(model, []).append(seconds)
 
     def admitted(self, backend: str, waited: float) -> None:
         """Note a request that was let in to `backend` after so many seconds."""
@@ -121,6 +119,15 @@ class Metrics:
                 self._requests.at(route, str(status)).pending += len(seconds)
                 self._latency.at(route).observe_all(seconds)
                 seconds.clear()
+        for model, batches in self._batches.items():
+            if batches:
+                rows, waits = zip(*batches, strict=True)
+                self._batch_rows.at(model).observe_all(rows)
+                self._batch_wait.at(model).observe_all(waits)
+                batches.clear()
+        for model, seconds in self._batch_seconds.items():
+            self._batch_duration.at(model).observe_all(seconds)
+            seconds.clear()
         flush_all(self._all)
 
 

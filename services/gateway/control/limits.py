@@ -168,8 +168,10 @@ class Limits:
         if count is None:
             return None
         told, allowed = entry.bucket.told_requests, self._allowed
+        known, lines = -1.0, b""
 
         def counted() -> bytes:
+            nonlocal known, lines
             try:
                 remaining, reset = count()
             except (Refused, LedgerDown) as error:
@@ -178,7 +180,9 @@ class Limits:
             if self._down:
                 self.note_up()
             allowed.pending += 1
-            return told % (remaining, ceil(reset))
+            if reset != known:  # it is the same for as long as requests are counted ahead
+                known, lines = reset, told.replace(b"%ds", b"%ds" % ceil(reset))
+            return lines % remaining
 
         return counted
 

@@ -63,9 +63,8 @@ current_request = _CURRENT.get
 """The request that this task works for."""
 
 
-def serve(line: AccessLine, work: Work = NOBODY) -> None:
-    """From here on this task works for the request of `line`."""
-    _CURRENT.set(Request(line, work))
+work_for = _CURRENT.set
+"""From here on this task works for a request."""
 
 
 def current() -> Work:

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from services.asgi import headers_in
 from services.errors import DeadlineExceeded, InternalError, InvalidInput, ServingError
-from services.gateway.control.work import serve
+from services.gateway.control.work import NOBODY, Request, work_for
 from services.gateway.head import Head, read_head
 from services.gateway.request_ids import HEADER, RequestIds
 from services.gateway.rpc.wire.stream import Method
@@ -131,7 +131,7 @@ class Calls:
     def _begin(self, route: str, stream: Stream) -> tuple[int, AccessLine, bool]:
         head = _head_of(stream)
         line = AccessLine(time.time(), head.request_id or self._ids.new(), "GRPC", route, 500, 0.0)
-        serve(line)
+        work_for(Request(line, NOBODY))
         return self._telemetry.begin(line, head.caller), line, bool(head.request_id)
 
     async def _enter(self, route: str, stream: Stream, line: AccessLine) -> Passage | None:

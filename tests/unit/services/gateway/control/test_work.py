@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.gateway.control.work import NOBODY, Work, begin, current, current_request, serve
+from services.gateway.control.work import NOBODY, Request, Work, begin, current, current_request, work_for
 from services.telemetry.access_log import AccessLine
 
 
@@ -14,7 +14,7 @@ def line(route: str) -> AccessLine:
 
 async def test_each_task_works_for_its_own_request() -> None:
     async def one(name: str) -> tuple[str, str]:
-        serve(line(name), Work(caller=name))
+        work_for(Request(line(name), Work(caller=name)))
         await asyncio.sleep(0)
         return current_request().line.route, current().caller
 
@@ -27,15 +27,15 @@ async def test_tasks_begun_for_a_request_work_for_it() -> None:
     async def below() -> str:
         return current_request().line.route
 
-    serve(line("/a"))
+    work_for(Request(line("/a"), NOBODY))
     assert await asyncio.create_task(below()) == "/a"
 
 
 async def test_work_begun_later_is_for_the_same_request_and_ends_with_it() -> None:
-    serve(line("/a"))
+    work_for(Request(line("/a"), NOBODY))
     assert current() is NOBODY
     work = Work(caller="ann")
     begin(work)
     assert (current(), current_request().line.route) == (work, "/a")
-    serve(line("/b"))
+    work_for(Request(line("/b"), NOBODY))
     assert (current(), current_request().line.route) == (NOBODY, "/b")
