@@ -150,7 +150,7 @@ class Batcher(Generic[Payload, Result]):
         batch: list[_Item[Payload, Result]] = []
         rows = 0
         now = asyncio.get_running_loop().time()
-        queued_at = waited = 0.0
+        queued_at, waited = -1.0, 0.0
         while self._queue and (not batch or rows + self._queue.next_weight() <= self._limits.max_rows):
             item = self._queue.pop()
             if _waits(item, now):
@@ -159,7 +159,10 @@ class Batcher(Generic[Payload, Result]):
                 if item.queued_at != queued_at:  # most came together
                     queued_at = item.queued_at
                     waited = round(now - queued_at, 6)
-                item.line.queue_seconds += waited
+                line = item.line
+                if line is not NO_LINE:
+                    before = line.queue_seconds
+                    line.queue_seconds = round(before + waited, 6) if before else waited
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -11,9 +11,10 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Status, StatusCode
@@ -30,6 +31,7 @@ logger = logging.getLogger("tandem.tracing")
 
 _MOST_TOGETHER = 512
 _CLOSE_SECONDS = 2.0
+_MOST_LINKS = 1024
 _FAILED = Status(StatusCode.ERROR)
 _UNSET = Status(StatusCode.UNSET)
 
@@ -54,6 +56,9 @@ class SpanSender:
             }
         )
         self._scope = InstrumentationScope("tandem", VERSION)
+        is_bounded = any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ)
+        self._limits = SpanLimits() if is_bounded else None
+        """Those of OpenTelemetry's environment variables, where there are any."""
         self._waiting = BatchSpanProcessor(
             _Telling(exporter),
             max_queue_size=settings.queue_size,
@@ -63,6 +68,9 @@ class SpanSender:
 
     def take(self, span: TraceSpan) -> None:
         """Have a span sent that has ended."""
+        if self._limits is not None:
+            most, longest = self._limits.max_span_attributes, self._limits.max_span_attribute_length
+            span.attributes = dict(BoundedAttributes(most, span.attributes, max_value_len=longest))
         self._waiting.on_end(finished(span, self._resource, self._scope))
 
     def close(self) -> None:
@@ -81,7 +89,7 @@ def finished(span: TraceSpan, resource: Resource, scope: InstrumentationScope) -
         resource,
         span.attributes,
         [Event(name, timestamp=at) for name, at in span.events],
-        span.links,
+        span.links[:_MOST_LINKS],
         span.kind,
         status=_FAILED if span.failed else _UNSET,
         start_time=span.began,

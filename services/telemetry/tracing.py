@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -107,8 +108,8 @@ def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
 
 
 def create_tracing(settings: TracingSettings, service: str) -> Tracing | None:
-    """Tracing as `settings` say; None, and nothing imported for it, where no collector is named."""
-    if settings.endpoint is None:
+    """Tracing as `settings` say; None, and nothing imported for it, where no collector is named, or OpenTelemetry is to be off."""
+    if settings.endpoint is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     from services.telemetry.span_export import SpanSender
 

@@ -56,7 +56,8 @@ class Gate:
             began = clock()
             await self._wait(weight, seconds)
             waited = clock() - began
-            current_request().line.queue_seconds += round(waited, 6)
+            line = current_request().line
+            line.queue_seconds = round(line.queue_seconds + waited, 6)
             span = current_span()
             if span is not None:
                 span.past("queue", waited, {"tandem.backend": self._name})

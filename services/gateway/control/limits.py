@@ -168,7 +168,7 @@ class Limits:
         if count is None:
             return None
         told, allowed = entry.bucket.told_requests, self._allowed
-        known, lines = -1.0, b""
+        known, lines = -1, b""
 
         def counted() -> bytes:
             nonlocal known, lines
@@ -180,8 +180,9 @@ class Limits:
             if self._down:
                 self.note_up()
             allowed.pending += 1
-            if reset != known:  # it is the same for as long as requests are counted ahead
-                known, lines = reset, told.replace(b"%ds", b"%ds" % ceil(reset))
+            seconds = ceil(reset)
+            if seconds != known:
+                known, lines = seconds, told.replace(b"%ds", b"%ds" % seconds)
             return lines % remaining
 
         return counted

@@ -58,3 +58,20 @@ def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collecto
 
 def test_nothing_is_made_where_no_collector_is_named() -> None:
     assert create_tracing(TracingSettings(), "tandem-gateway") is None
+
+
+def test_nothing_is_made_where_opentelemetry_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+    assert create_tracing(TracingSettings(endpoint="http://127.0.0.1:9"), "tandem-gateway") is None
+
+
+def test_opentelemetrys_limits_of_attributes_hold(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7")
+    tracing = make(collector)
+    line = AccessLine(0.0, "longer than that", "GET", "/livez", 200, 0.0)
+    tracing.begin(line, None)
+    tracing.end(line)
+    span = collector.wait_for("GET /livez")["GET /livez"]
+    assert span.attributes["tandem.request.id"] == "longer "
+    assert span.attributes["http.response.status_code"] == 200
+    tracing.close()

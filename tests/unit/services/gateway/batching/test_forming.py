@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from services.gateway.batching import BatchLimits
+from services.gateway.control.work import NO_LINE, NOBODY, Request, work_for
+from services.telemetry.access_log import AccessLine
 from tests.unit.services.gateway.batching.doubling import Model, assert_idle, make, submit
 from tests.virtual_time import run_virtually
 
@@ -71,5 +73,29 @@ def test_more_batches_are_under_way_when_more_replicas_take_them() -> None:
             model.most_running = 0
             await asyncio.gather(*(submit(batcher, payload) for payload in range(12)))
             assert model.most_running == 2 * replicas
+
+    run_virtually(scenario())
+
+
+def test_the_line_of_a_request_says_how_long_it_waited_in_whole_microseconds() -> None:
+    async def scenario() -> None:
+        model = Model(0.1)
+        batcher, _ = make(model, BatchLimits(max_rows=1, max_in_flight=1, max_queued_rows=10))
+        line = AccessLine(0.0, "id", "POST", "/classify", 200, 0.0)
+
+        async def twice() -> None:
+            work_for(Request(line, NOBODY))
+            for payload in (1, 2):
+                await batcher.submit(payload, 1, 60.0)
+
+        ahead = submit(batcher, 0)
+        await asyncio.sleep(0)
+        request = asyncio.create_task(twice())
+        await asyncio.sleep(0.15)
+        model.seconds = 0.2
+        await asyncio.gather(ahead, request, submit(batcher, 3))
+        assert model.batches == [[0], [1], [3], [2]]
+        assert line.queue_seconds == 0.3
+        assert NO_LINE.queue_seconds == 0.0
 
     run_virtually(scenario())
