@@ -59,6 +59,7 @@ async def test_concurrent_rows_share_batches_and_keep_their_answers(tmp_path: Pa
         for height, answer in zip(heights, answers, strict=True):
             large = answer.json()["predictions"][0]["probabilities"]["large"]
             assert large == probabilities_of([height])[1]
+        wired.bundle.telemetry.flush()
         batches = wired.bundle.registry.get_sample_value("tandem_batch_rows_count", {"model": "flowers"})
         assert batches is not None
         assert batches < len(heights) / 2
