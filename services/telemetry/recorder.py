@@ -58,7 +58,7 @@ class Telemetry:
         """Note that a request has been answered."""
         self.active -= 1
         line.seconds = (time.perf_counter_ns() - began) // 1000 / 1e6  # whole microseconds, for less than to round them
-        if self._tracing is not None:
+        if line.trace_id and self._tracing is not None:
             self._tracing.end(line)
         self._ended.append(line)
         if len(self._ended) >= _TOGETHER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _FAILED = 500
 _ID_SPACE = 2**64
+_NEVER = 2**62
+"""Requests that no process lives to see."""
 
 
 class Tracing:
@@ -36,13 +39,21 @@ class Tracing:
         self._follows = settings.follow_caller
         self._sink = sink
         self._open: dict[int, TraceSpan] = {}
+        self._passing = self._gap()
+        """How many requests that nobody traces pass before one is sampled."""
         self.close = close
 
     def begin(self, line: AccessLine, caller: Caller | None) -> None:
         """A request has come in, which belongs to the span of `caller`: from here on its task works under its own, where it is sampled."""
-        if caller is not None:
+        if caller is None:
+            self._passing -= 1
+            is_sampled = self._passing < 0
+            if is_sampled:
+                self._passing = self._gap()
+        else:
             line.trace_id = caller.trace_id
-        if not self._samples(caller):
+            is_sampled = self._samples(caller)
+        if not is_sampled:
             if current_span() is not None:
                 make_current(None)
             return
@@ -69,9 +80,16 @@ class Tracing:
         caller = caller_of(headers)
         return self._start(name, caller) if caller is not None and caller.sampled else None
 
-    def _samples(self, caller: Caller | None) -> bool:
-        if caller is None:
-            return self._ratio >= 1 or random.random() < self._ratio  # noqa: S311 - a sample, no secret
+    def _gap(self) -> int:
+        """As many as if each were drawn by itself, for one draw: a geometric distribution, by inversion."""
+        if self._ratio >= 1:
+            return 0
+        if self._ratio <= 0:
+            return _NEVER
+        gap = math.log(1 - random.random()) / math.log1p(-self._ratio)  # noqa: S311 - a sample, no secret
+        return int(min(gap, _NEVER))
+
+    def _samples(self, caller: Caller) -> bool:
         if not caller.sampled:
             return False
         # The same for every span of a trace, wherever it is asked: as OpenTelemetry's TraceIdRatioBased.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -51,15 +53,38 @@ def fail_under(span: TraceSpan, name: str, error: BaseException) -> None:
         raise error
 
 
-def test_a_share_of_the_requests_is_traced(spans: list[TraceSpan]) -> None:
+@pytest.mark.parametrize(
+    ("share", "least", "most"),
+    [
+        (0.0, 0, 0),
+        (5e-324, 0, 0),
+        (0.02, 300, 500),
+        (0.5, 9_600, 10_400),
+        (0.999, 19_930, 20_000),
+        (1.0, 20_000, 20_000),
+    ],
+)
+def test_a_share_of_the_requests_is_traced(spans: list[TraceSpan], share: float, least: int, most: int) -> None:
+    some = tracing(spans, sample_ratio=share)
+    for _ in range(20_000):
+        one = line()
+        some.begin(one, None)
+        assert bool(one.trace_id) == (current_span() is not None)
+        some.end(one)
+        assert current_span() is None
+    assert least <= len(spans) <= most
+
+
+def test_requests_are_sampled_whatever_became_of_those_before(spans: list[TraceSpan]) -> None:
     half = tracing(spans, sample_ratio=0.5)
-    for _ in range(1000):
+    drawn = []
+    for _ in range(20_000):
         one = line()
         half.begin(one, None)
-        assert bool(one.trace_id) == (current_span() is not None)
+        drawn.append(bool(one.trace_id))
         half.end(one)
-        assert current_span() is None
-    assert 400 < len(spans) < 600
+    pairs = Counter(itertools.pairwise(drawn))
+    assert all(4_600 < pairs[first, second] < 5_400 for first in (False, True) for second in (False, True))
 
 
 def test_the_share_of_traces_that_others_began_is_opentelemetrys(spans: list[TraceSpan]) -> None:
