@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import NoOpTracer, Status, StatusCode
 
 from services.runtime import VERSION
 
@@ -34,6 +34,11 @@ _CLOSE_SECONDS = 2.0
 _MOST_LINKS = 1024
 _FAILED = Status(StatusCode.ERROR)
 _UNSET = Status(StatusCode.UNSET)
+
+
+def is_off() -> bool:
+    """Whether OpenTelemetry's SDK is told to do nothing, by `OTEL_SDK_DISABLED`."""
+    return isinstance(TracerProvider(shutdown_on_exit=False).get_tracer("tandem"), NoOpTracer)
 
 
 class SpanSender:
@@ -56,9 +61,8 @@ class SpanSender:
             }
         )
         self._scope = InstrumentationScope("tandem", VERSION)
-        is_bounded = any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ)
-        self._limits = SpanLimits() if is_bounded else None
-        """Those of OpenTelemetry's environment variables, where there are any."""
+        limits = SpanLimits()  # those of OpenTelemetry's environment variables, where there are any
+        self._most, self._longest = limits.max_span_attributes, limits.max_span_attribute_length
         self._waiting = BatchSpanProcessor(
             _Telling(exporter),
             max_queue_size=settings.queue_size,
@@ -68,9 +72,8 @@ class SpanSender:
 
     def take(self, span: TraceSpan) -> None:
         """Have a span sent that has ended."""
-        if self._limits is not None:
-            most, longest = self._limits.max_span_attributes, self._limits.max_span_attribute_length
-            span.attributes = dict(BoundedAttributes(most, span.attributes, max_value_len=longest))
+        if self._longest is not None or (self._most is not None and len(span.attributes) > self._most):
+            span.attributes = dict(BoundedAttributes(self._most, span.attributes, max_value_len=self._longest))
         self._waiting.on_end(finished(span, self._resource, self._scope))
 
     def close(self) -> None:

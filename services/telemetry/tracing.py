@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -126,10 +125,12 @@ def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
 
 
 def create_tracing(settings: TracingSettings, service: str) -> Tracing | None:
-    """Tracing as `settings` say; None, and nothing imported for it, where no collector is named, or OpenTelemetry is to be off."""
-    if settings.endpoint is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    """Tracing as `settings` say; None, and nothing imported for it, where no collector is named. None also where OpenTelemetry is off."""
+    if settings.endpoint is None:
         return None
-    from services.telemetry.span_export import SpanSender
+    from services.telemetry.span_export import SpanSender, is_off
 
+    if is_off():
+        return None
     sender = SpanSender(settings, service)
     return Tracing(settings, sender.take, sender.close)

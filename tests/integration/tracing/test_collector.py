@@ -75,3 +75,13 @@ def test_opentelemetrys_limits_of_attributes_hold(collector: Collector, monkeypa
     assert span.attributes["tandem.request.id"] == "longer "
     assert span.attributes["http.response.status_code"] == 200
     tracing.close()
+
+
+def test_opentelemetrys_number_of_attributes_holds(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
+    tracing = make(collector)
+    line = AccessLine(0.0, "id", "GET", "/livez", 200, 0.0)
+    tracing.begin(line, None)
+    tracing.end(line)
+    assert len(collector.wait_for("GET /livez")["GET /livez"].attributes) == 2
+    tracing.close()
