@@ -29,7 +29,7 @@ TIMEOUT_HEADER = "x-request-timeout"
 SHORTCUT = "tandem.shortcut"
 """Name of the scope's extension that is a `Shortcut`."""
 _NO_EXTENSIONS: Mapping[str, Any] = {}
-_JSON: Header = (b"content-type", b"application/json")
+JSON: Header = (b"content-type", b"application/json")
 _MOST_DIGITS = 18
 """Of a content length that is worth reading: Python refuses to read numbers of some thousand digits."""
 
@@ -170,4 +170,4 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[Hea
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
     """One whole answer of JSON bytes."""
-    await send_bytes(send, status, body, (_JSON, *headers))
+    await send_bytes(send, status, body, (JSON, *headers))

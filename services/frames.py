@@ -12,6 +12,7 @@ No pickle, one copy, and every declared size is checked against the bytes that c
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING
 
@@ -46,20 +47,34 @@ class FrameHeader(msgspec.Struct, array_like=True, frozen=True):
     model: str
     version: str
     tensors: tuple[TensorHeader, ...]
-    request_id: str = ""
+    traceparent: str = ""
+    """The sender's span, where it is sampled, as W3C Trace Context writes it. Here and not in the request's head, which thus stays the
+    same and need not be parsed again (`services/known_head.py`); so with the rest.
+    """
+    tracestate: str = ""
+    timeout: float = math.inf
+    """Seconds that the sender still waits for the answer."""
 
 
 _encode_header = msgspec.msgpack.Encoder().encode
 _decode_header = msgspec.msgpack.Decoder(FrameHeader).decode
 
 
-def encode_frame(model: str, version: str, tensors: Mapping[str, NDArray[np.generic]], request_id: str = "") -> bytes:
+def encode_frame(
+    model: str,
+    version: str,
+    tensors: Mapping[str, NDArray[np.generic]],
+    *,
+    traceparent: str = "",
+    tracestate: str = "",
+    timeout: float = math.inf,
+) -> bytes:
     """One frame as bytes. Tensors of a dtype that v2 does not have raise KeyError: a bug of the caller."""
     arrays = [np.asarray(array, array.dtype.newbyteorder("<"), order="C") for array in tensors.values()]
     described = tuple(
         TensorHeader(name, datatype_of(array), array.shape) for name, array in zip(tensors, arrays, strict=True)
     )
-    header = _encode_header(FrameHeader(model, version, described, request_id))
+    header = _encode_header(FrameHeader(model, version, described, traceparent, tracestate, timeout))
     return b"".join((_PREFIX.pack(_MAGIC, len(header)), header, *(to_raw(array) for array in arrays)))
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.spec import Feature, ModelSpec, TensorSpec
 from services.errors import InvalidInput, ServingError
@@ -43,8 +44,9 @@ def frame(data: bytes) -> None:
         header, tensors = decode_frame(data)
     except InvalidInput:
         return
-    again, same = decode_frame(encode_frame(header.model, header.version, tensors, header.request_id))
-    assert (again.model, again.version, again.request_id) == (header.model, header.version, header.request_id)
+    told = {"traceparent": header.traceparent, "tracestate": header.tracestate}
+    again, same = decode_frame(encode_frame(header.model, header.version, tensors, timeout=header.timeout, **told))
+    assert repr(replace(again, tensors=())) == repr(replace(header, tensors=()))  # a timeout may be no number
     assert [to_raw(tensor) for tensor in same.values()] == [to_raw(tensor) for tensor in tensors.values()]
 
 
@@ -217,7 +219,10 @@ def seeds() -> dict[str, list[bytes]]:
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
     call = bytes.fromhex("83864401 2f") + b"\x40\x0cgrpc-timeout\x025S"
     return {
-        "frame": [encode_frame("m", "v1", {"x": rows, "w": words}, "1"), encode_frame("m", "v1", {})],
+        "frame": [
+            encode_frame("m", "v1", {"x": rows, "w": words}, traceparent="1", timeout=1.0),
+            encode_frame("m", "v1", {}),
+        ],
         "raw_tensor": [bytes((11, 2, 4, 4)) + rows.tobytes(), bytes((13, 1, 4)) + to_raw(words), bytes((0, 0, 1))],
         "infer_request": [b"\xff\xff" + body, struct.pack("<H", len(head)) + head + b"\x01\x00\x00\x00a"],
         "native_request": [b'{"model": "flowers", "rows": [{"height": 1.5}], "version": "v1"}', b"[NaN]"],

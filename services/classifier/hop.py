@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from services.asgi import TIMEOUT_HEADER, answer, read_body, send_bytes, send_json
+from services.asgi import JSON, answer, read_body, send_bytes, send_json
 from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, PREDICT_PATH, Change
 from services.errors import InternalError, InvalidInput, ServingError
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
 from services.telemetry.dependency import dependency_exposition
 from services.telemetry.exposition import Facts
-from services.telemetry.spans import make_current
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from services.asgi import ASGIApp, Receive, Scope, Send
+    from services.asgi import ASGIApp, Header, Receive, Scope, Send
     from services.classifier.engine_runner import EngineRunner
     from services.classifier.registry import Registry
+    from services.frames import FrameHeader
     from services.telemetry.dependency import EngineMetrics
     from services.telemetry.spans import TraceSpan
     from services.telemetry.tracing import Tracing
+    from services.tensors import Tensors
+
+    Answer = tuple[bytes, tuple[Header, ...]]
+    """A body, and what it is."""
+    Handler = Callable[[FrameHeader, Tensors, float], Awaitable[Answer]]
+    """Given a frame, and when nobody waits for the answer any more, on the clock of `time.monotonic`."""
 
 _MAX_FRAME = 2**30
 _MAX_CHANGE = 2**16
-_TIMEOUT = TIMEOUT_HEADER.encode()
 _FRAME = ((b"content-type", CONTENT_TYPE.encode()),)
 
 logger = logging.getLogger("tandem.classifier")
@@ -57,10 +64,10 @@ class HopApp:
         self._metrics_folder = metrics_folder
         self._tracing = tracing
         self._fallback = fallback
-        self._handlers = {
-            PREDICT_PATH: self._predict,
-            INFER_PATH: self._infer,
-            ATTRIBUTE_PATH: self._attribute,
+        self._handlers: dict[str, ASGIApp] = {
+            PREDICT_PATH: partial(self._framed, self._predict),
+            INFER_PATH: partial(self._framed, self._infer),
+            ATTRIBUTE_PATH: partial(self._framed, self._attribute),
             STATUS_PATH: self._status,
             MODELS_PATH: self._models,
             METRICS_PATH: self._expose,
@@ -71,51 +78,47 @@ class HopApp:
         if handler is None:
             await self._fallback(scope, receive, send)
             return
-        tracing = self._tracing
-        span = tracing.join(scope["path"], scope["headers"]) if tracing is not None else None
-        make_current(span)
         try:
             await handler(scope, receive, send)
         except ServingError as error:
-            _fail(span, error)
             await send_error(send, error)
         except Exception:
             logger.exception("A request from the gateway failed")
-            failure = InternalError("The model failed on this request.")
-            _fail(span, failure)
-            await send_error(send, failure)
-        finally:
-            if span is not None:
-                span.end()
+            await send_error(send, InternalError("The model failed on this request."))
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = _deadline(scope)
-        runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
+    async def _framed(self, handle: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have `handle` answer a frame, below the gateway's span where there is one."""
+        began, came = time.time_ns(), time.monotonic()
+        header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
+        span: TraceSpan | None = None
+        if header.traceparent and self._tracing is not None:
+            span = self._tracing.join(scope["path"], header.traceparent, header.tracestate, began)
+        with span or nullcontext():
+            found, headers = await handle(header, tensors, came + header.timeout)
+            await answer(scope, send, 200, found, headers)
+
+    async def _predict(self, header: FrameHeader, tensors: Tensors, deadline: float) -> Answer:
+        runner, rows = self._rows(header, tensors)
         spec = runner.spec
         began = time.perf_counter()
         probabilities = await runner.predict(rows, deadline)
         self._metrics.ran(spec.name, "predict", began)
-        frame = encode_frame(spec.name, spec.version, {"probabilities": probabilities})
-        await answer(scope, send, 200, frame, _FRAME)
+        return encode_frame(spec.name, spec.version, {"probabilities": probabilities}), _FRAME
 
-    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = _deadline(scope)
-        header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
+    async def _infer(self, header: FrameHeader, tensors: Tensors, deadline: float) -> Answer:
         runner = self._registry.runner(header.model, header.version)
         began = time.perf_counter()
         outputs = await runner.infer(tensors, deadline)
         self._metrics.ran(runner.spec.name, "infer", began)
-        frame = encode_frame(header.model, header.version, outputs)
-        await answer(scope, send, 200, frame, _FRAME)
+        return encode_frame(header.model, header.version, outputs), _FRAME
 
-    async def _attribute(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = _deadline(scope)
-        runner, rows = self._rows(await read_body(scope, receive, _MAX_FRAME))
+    async def _attribute(self, header: FrameHeader, tensors: Tensors, deadline: float) -> Answer:
+        runner, rows = self._rows(header, tensors)
         began = time.perf_counter()
         probabilities, attributions = await runner.attribute(rows, deadline)
         self._metrics.ran(runner.spec.name, "attribute", began)
         found = {"probabilities": probabilities[0].tolist(), "attributions": attributions.model_dump()}
-        await send_json(send, 200, msgspec.json.encode(found))
+        return msgspec.json.encode(found), (JSON,)
 
     async def _status(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send_json(send, 200, msgspec.json.encode(self._registry.status()))
@@ -134,26 +137,11 @@ class HopApp:
             await (self._registry.load if change.load else self._registry.unload)(change.name, change.version)
         await send_json(send, 200, msgspec.json.encode(await self._registry.listing()))
 
-    def _rows(self, body: bytes) -> tuple[EngineRunner, NDArray[np.float32]]:
-        header, tensors = decode_frame(body)
+    def _rows(self, header: FrameHeader, tensors: Tensors) -> tuple[EngineRunner, NDArray[np.float32]]:
         rows: NDArray[Any] | None = tensors.get("features")
         if rows is None or rows.dtype != np.float32:
             raise InvalidInput("The frame needs one FP32 tensor named 'features'.", param="features")
         return self._registry.runner(header.model, header.version), rows.astype(np.float32, copy=False)
-
-
-def _fail(span: TraceSpan | None, error: ServingError) -> None:
-    if span is not None:
-        span.fail(error.kind)
-
-
-def _deadline(scope: Scope) -> float:
-    """When the gateway stops waiting, on the clock of `time.monotonic`; infinite when it does not say."""
-    given = next((value for name, value in scope["headers"] if name == _TIMEOUT), None)
-    try:
-        return math.inf if given is None else time.monotonic() + float(given)
-    except ValueError:
-        return math.inf
 
 
 async def send_error(send: Send, error: ServingError) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from opentelemetry.trace import SpanKind
 
 from models.spec import Attributions
-from services.asgi import TIMEOUT_HEADER
 from services.classifier.routes import (
     ATTRIBUTE_PATH,
     INFER_PATH,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from services.gateway.replicas import Replicas
     from services.gateway.streamed import Answer
     from services.gateway.upstream import Upstream
-    from services.telemetry.spans import Attributes
     from services.tensors import Tensor, Tensors
 
 T = TypeVar("T")
@@ -204,22 +202,24 @@ class RemoteClassifier:
             raise InternalError(f"The Classifier's answer cannot be read: {error.message}") from None
 
     async def _post(self, path: str, spec: ModelSpec, tensors: Tensors) -> bytes:
-        frame = encode_frame(spec.name, spec.version, tensors)
         timeout = seconds_left(self._timeout)
-        headers = _FRAME_HEADERS | {TIMEOUT_HEADER: f"{timeout:.3f}"}
         above = current_span()
         if above is None:
-            return await self._ask(path, frame, headers, timeout)
-        attributes: Attributes = {
-            "tandem.model.name": spec.name,
-            "tandem.model.version": spec.version,
-            "tandem.bytes": len(frame),
-        }
-        with above.under("hop", attributes, kind=SpanKind.CLIENT) as hop:
-            return await self._ask(path, frame, headers | hop.headers(), timeout)
+            return await self._ask(path, encode_frame(spec.name, spec.version, tensors, timeout=timeout), timeout)
+        with above.child("hop", kind=SpanKind.CLIENT) as hop:
+            frame = encode_frame(
+                spec.name,
+                spec.version,
+                tensors,
+                traceparent=hop.traceparent,
+                tracestate=hop.tracestate,
+                timeout=timeout,
+            )
+            hop.note({"tandem.model.name": spec.name, "tandem.model.version": spec.version, "tandem.bytes": len(frame)})
+            return await self._ask(path, frame, timeout)
 
-    async def _ask(self, path: str, frame: bytes, headers: Mapping[str, str], timeout: float) -> bytes:
-        status, body = await self._upstream.call("POST", path, body=frame, headers=headers, timeout=timeout)
+    async def _ask(self, path: str, frame: bytes, timeout: float) -> bytes:
+        status, body = await self._upstream.call("POST", path, body=frame, headers=_FRAME_HEADERS, timeout=timeout)
         if status != 200:  # noqa: PLR2004
             raise _error(status, body)
         return body

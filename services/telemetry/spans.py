@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 
 from services.errors import ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextvars import Token
 
     from opentelemetry.util.types import AttributeValue
 
@@ -40,6 +40,7 @@ class TraceSpan:
 
     __slots__ = (
         "_sink",
+        "_token",
         "attributes",
         "began",
         "context",
@@ -64,6 +65,7 @@ class TraceSpan:
     ) -> None:
         """Below `parent`, or the first of a trace; `sink` gets it when it has ended. Times are those of `time.time_ns`, by default now."""
         self._sink = sink
+        self._token: Token[TraceSpan | None] | None = None
         self.name = name
         self.parent = parent
         self.kind = kind
@@ -99,21 +101,17 @@ class TraceSpan:
         now = time.time_ns()
         self.child(name, attributes, links=links, began=now - int(seconds * 1e9)).end(now)
 
-    @contextmanager
-    def under(
-        self, name: str, attributes: Attributes | None = None, *, kind: SpanKind = SpanKind.INTERNAL
-    ) -> Iterator[TraceSpan]:
-        """A span below this one, for what is done here; it is the current one meanwhile."""
-        span = self.child(name, attributes, kind=kind)
-        token = make_current(span)
-        try:
-            yield span
-        except BaseException as error:
-            span.fail(error.kind if isinstance(error, ServingError) else type(error).__name__)
-            raise
-        finally:
-            _CURRENT.reset(token)
-            span.end()
+    def __enter__(self) -> Self:
+        """From here on it is the current one, until the block ends, and with it the span."""
+        self._token = make_current(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            self.fail(error.kind if isinstance(error, ServingError) else type(error).__name__)
+        assert self._token is not None
+        _CURRENT.reset(self._token)
+        self.end()
 
     def timing(
         self, name: str, work: Callable[[Given], Outcome], attributes: Attributes | None = None
@@ -121,18 +119,15 @@ class TraceSpan:
         """The same as `work`, in any thread, with a span below this one."""
 
         def timed(given: Given) -> Outcome:
-            with self.under(name, attributes):
+            with self.child(name, attributes):
                 return work(given)
 
         return timed
 
     def headers(self) -> dict[str, str]:
         """What tells another process of this span: `traceparent`, and `tracestate` where there is one."""
-        context = self.context
-        headers = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-01"}
-        if context.trace_state:
-            headers["tracestate"] = context.trace_state.to_header()
-        return headers
+        state = self.tracestate
+        return {"traceparent": self.traceparent, "tracestate": state} if state else {"traceparent": self.traceparent}
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes."""
@@ -151,6 +146,17 @@ class TraceSpan:
         """It is over, now or `at` a time of `time.time_ns`."""
         self.ended = time.time_ns() if at is None else at
         self._sink(self)
+
+    @property
+    def traceparent(self) -> str:
+        """The span, as W3C Trace Context writes it."""
+        return f"00-{self.context.trace_id:032x}-{self.context.span_id:016x}-01"
+
+    @property
+    def tracestate(self) -> str:
+        """What the first caller says of the trace, as W3C Trace Context writes it; empty where that is nothing."""
+        state = self.context.trace_state
+        return state.to_header() if state else ""
 
     @property
     def trace_id(self) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _FORMAT = re.compile(rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 PARENT = b"traceparent"
 """The header that names the caller's span."""
+STATE = b"tracestate"
+"""The header with what others must know of its trace."""
 _LONGEST_STATE = 512
 """Bytes of a `tracestate` that must be passed on; a longer one is left out whole, as the recommendation allows."""
 
@@ -47,7 +49,7 @@ def _read(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
     for name, value in headers:
         if name == PARENT:
             parent = value if parent is None else b""
-        elif name == b"tracestate":
+        elif name == STATE:
             state = state + b"," + value if state else value
     found = _FORMAT.fullmatch(parent or b"")
     if found is None or (found[1] == b"00" and found[5]):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import SpanKind
 
 from services.telemetry.spans import TraceSpan, current_span, make_current
-from services.telemetry.trace_context import caller_of
+from services.telemetry.trace_context import PARENT, STATE, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from opentelemetry.util.types import AttributeValue
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from services.telemetry.access_log import AccessLine
     from services.telemetry.spans import Sink
     from services.telemetry.trace_context import Caller
-
-    Headers = Iterable[tuple[bytes, bytes]]
 
 _FAILED = 500
 _ID_SPACE = 2**64
@@ -74,10 +72,10 @@ class Tracing:
             span.fail(line.error or str(line.status))
         span.end()
 
-    def join(self, name: str, headers: Headers) -> TraceSpan | None:
-        """A span below the one that the gateway's headers name; None when the request is not sampled."""
-        caller = caller_of(headers)
-        return self._start(name, caller) if caller is not None and caller.sampled else None
+    def join(self, name: str, traceparent: str, tracestate: str, began: int) -> TraceSpan | None:
+        """A span below the gateway's, as `TraceSpan.headers` names it, that began at a time of `time.time_ns`; None when there is none."""
+        caller = caller_of(((PARENT, traceparent.encode()), (STATE, tracestate.encode())))
+        return self._start(name, caller, began) if caller is not None and caller.sampled else None
 
     def _gap(self) -> int:
         """As many as if each were drawn by itself, for one draw: a geometric distribution, by inversion."""
@@ -94,8 +92,9 @@ class Tracing:
         # The same for every span of a trace, wherever it is asked: as OpenTelemetry's TraceIdRatioBased.
         return self._follows or int(caller.trace_id[16:], 16) < self._ratio * _ID_SPACE
 
-    def _start(self, name: str, caller: Caller | None) -> TraceSpan:
-        return TraceSpan(self._sink, name, caller.context() if caller is not None else None, SpanKind.SERVER)
+    def _start(self, name: str, caller: Caller | None, began: int | None = None) -> TraceSpan:
+        above = caller.context() if caller is not None else None
+        return TraceSpan(self._sink, name, above, SpanKind.SERVER, began=began)
 
 
 def _attributes(line: AccessLine) -> dict[str, AttributeValue]:

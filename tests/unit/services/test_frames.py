@@ -26,11 +26,13 @@ def frame_of(*tensors: TensorHeader, data: bytes = b"", magic: bytes = b"TDM1") 
     return struct.pack("<4sI", magic, len(header)) + header + data
 
 
-@given(st.dictionaries(st.text(max_size=8), ARRAYS, max_size=3), st.text(max_size=8), st.text(max_size=8))
+@given(st.dictionaries(st.text(max_size=8), ARRAYS, max_size=3), st.text(max_size=8), st.text(max_size=8), st.floats(0))
 @settings(max_examples=50)
-def test_round_trip(tensors: dict[str, np.ndarray], model: str, request_id: str) -> None:
-    header, decoded = decode_frame(encode_frame(model, "v1", tensors, request_id))
-    assert (header.model, header.version, header.request_id) == (model, "v1", request_id)
+def test_round_trip(tensors: dict[str, np.ndarray], model: str, told: str, timeout: float) -> None:
+    frame = encode_frame(model, "v1", tensors, traceparent=told, tracestate=told[1:], timeout=timeout)
+    header, decoded = decode_frame(frame)
+    assert (header.model, header.version) == (model, "v1")
+    assert (header.traceparent, header.tracestate, header.timeout) == (told, told[1:], timeout)
     assert list(decoded) == list(tensors)
     for name, array in tensors.items():
         assert decoded[name].dtype == array.dtype

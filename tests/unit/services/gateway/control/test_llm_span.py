@@ -6,27 +6,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
 from services.gateway.control.llm_span import LLMSpan
 from services.gateway.control.work import NO_LINE
 from services.telemetry.metrics import Metrics
-from services.telemetry.span_export import finished
+from services.telemetry.span_encoding import SpanEncoder
 from services.telemetry.spans import TraceSpan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentelemetry.sdk.trace import ReadableSpan
-
 METRICS = Metrics(CollectorRegistry())
+ENCODER = SpanEncoder({}, "test", "1")
 
 
-def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False, whole: bytes = b"") -> ReadableSpan:
-    """The span of one request, as it is exported."""
+def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False, whole: bytes = b"") -> TraceSpan:
+    """The span of one request, all of which can be exported."""
     kept: list[TraceSpan] = []
     span = LLMSpan(TraceSpan(kept.append, "request"), "chat", "mini", body, captures=captures)
     span.events(events)
@@ -36,13 +33,12 @@ def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False
     generation.complete = True
     span.end(generation)
     (only,) = kept
-    exported = finished(only, Resource({}), InstrumentationScope("test"))
-    assert encode_spans([exported]).SerializeToString()
-    return exported
+    exported = Span.FromString(ENCODER.span(only))
+    assert {one.key for one in exported.attributes} == only.attributes.keys()
+    return only
 
 
-def attributes(span: ReadableSpan) -> Mapping[str, Any]:
-    assert span.attributes is not None
+def attributes(span: TraceSpan) -> Mapping[str, Any]:
     return span.attributes
 
 
