@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from opentelemetry.attributes import BoundedAttributes
@@ -22,7 +23,7 @@ from opentelemetry.trace import SpanKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from opentelemetry.trace import Link, SpanContext
+    from opentelemetry.trace import Link
     from opentelemetry.util.types import AttributeValue
 
     from services.telemetry.spans import TraceSpan
@@ -40,11 +41,22 @@ _KINDS = {
     SpanKind.PRODUCER: Span.SPAN_KIND_PRODUCER,
     SpanKind.CONSUMER: Span.SPAN_KIND_CONSUMER,
 }
-_HERE = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
-_REMOTE = _HERE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_KNOWS_REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_IS_REMOTE = _KNOWS_REMOTE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _MOST_LINKS = 1024
+
+# Spans that say one thing, and what stands before one in those that say more: number and type of the field, and the length.
+_HERE = Span(flags=_KNOWS_REMOTE).SerializeToString()
+_REMOTE = Span(flags=_IS_REMOTE).SerializeToString()
 _FAILED = Span(status=Status(code=Status.STATUS_CODE_ERROR)).SerializeToString()
 _UNSET = Span(status=Status()).SerializeToString()
+_TRACE_ID = Span(trace_id=bytes(16)).SerializeToString()[:2]
+_SPAN_ID = Span(span_id=bytes(8)).SerializeToString()[:2]
+_PARENT = Span(parent_span_id=bytes(8)).SerializeToString()[:2]
+_BEGAN = Span(start_time_unix_nano=1).SerializeToString()[:1]
+_ENDED = Span(end_time_unix_nano=1).SerializeToString()[:1]
+_IDS = Struct("<2s16s2s8s")
+_TIMES = Struct("<cQcQ")
 _MESSAGE = 2
 """The type of a field that is a message."""
 
@@ -82,36 +94,40 @@ class SpanEncoder:
         context, parent, said = span.context, span.parent, span.attributes
         if self._longest is not None or (self._most is not None and len(said) > self._most):
             said = dict(BoundedAttributes(self._most, said, max_value_len=self._longest))
-        head = Span(
-            trace_id=context.trace_id.to_bytes(16),
-            span_id=context.span_id.to_bytes(8),
-            parent_span_id=parent.span_id.to_bytes(8) if parent is not None else b"",
-            flags=_flags(parent),
-            name=span.name,
-            kind=_KINDS[span.kind],
-            start_time_unix_nano=span.began,
-            end_time_unix_nano=span.ended,
-        )
-        if context.trace_state:
-            head.trace_state = context.trace_state.to_header()
-        if span.events:
-            head.events.extend(Span.Event(name=name, time_unix_nano=at) for name, at in span.events)
-        if span.links:
-            head.links.extend(_link(one) for one in span.links[:_MOST_LINKS])
-            head.dropped_links_count = len(span.links[_MOST_LINKS:])
-        if len(said) < len(span.attributes):
-            head.dropped_attributes_count = len(span.attributes) - len(said)
-        attributes = [(_known if _is_kept(value) else _attribute)(name, value) for name, value in said.items()]
-        return b"".join([head.SerializeToString(), *attributes, _FAILED if span.failed else _UNSET])
-
-
-def _flags(context: SpanContext | None) -> int:
-    return _REMOTE if context is not None and context.is_remote else _HERE
+        parts = [
+            _IDS.pack(_TRACE_ID, context.trace_id.to_bytes(16), _SPAN_ID, context.span_id.to_bytes(8)),
+            (_known_name if _is_kept(span.name) else _named)(span.name, span.kind),
+            _TIMES.pack(_BEGAN, span.began, _ENDED, span.ended),
+            _FAILED if span.failed else _UNSET,
+            *[(_known if _is_kept(value) else _attribute)(name, value) for name, value in said.items()],
+        ]
+        if parent is not None:
+            parts += (_PARENT, parent.span_id.to_bytes(8))
+        parts.append(_REMOTE if parent is not None and parent.is_remote else _HERE)
+        if span.events or span.links or context.trace_state or said is not span.attributes:
+            rest = Span(
+                trace_state=context.trace_state.to_header(),
+                events=[Span.Event(name=name, time_unix_nano=at) for name, at in span.events],
+                links=[_link(one) for one in span.links[:_MOST_LINKS]],
+                dropped_links_count=len(span.links[_MOST_LINKS:]),
+                dropped_attributes_count=len(span.attributes) - len(said),
+            )
+            parts.append(rest.SerializeToString())
+        return b"".join(parts)
 
 
 def _link(link: Link) -> Span.Link:
     context = link.context
-    return Span.Link(trace_id=context.trace_id.to_bytes(16), span_id=context.span_id.to_bytes(8), flags=_flags(context))
+    flags = _IS_REMOTE if context.is_remote else _KNOWS_REMOTE
+    return Span.Link(trace_id=context.trace_id.to_bytes(16), span_id=context.span_id.to_bytes(8), flags=flags)
+
+
+def _named(name: str, kind: SpanKind) -> bytes:
+    """A Span that says nothing but this."""
+    return Span(name=name, kind=_KINDS[kind]).SerializeToString()
+
+
+_known_name = lru_cache(_KEPT)(_named)
 
 
 def _attribute(name: str, value: AttributeValue) -> bytes:

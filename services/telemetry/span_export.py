@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tandem.tracing")
 
-_MOST_TOGETHER = 512
-"""Spans of an export, which costs as much as to encode a hundred of them."""
+_MOST_TOGETHER = 1024
+"""Spans of an export, which costs as much as to encode two hundred of them."""
 _CLOSE_SECONDS = 2.0
 
 

@@ -95,9 +95,9 @@ class Ledger(Protocol):
         """The same as `reserve`, for less, of a ledger on this machine, which nobody waits for; None of one that is far."""
         ...
 
-    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]] | None:
-        """What charges one request to a bucket that limits nothing else, for less still, and returns how many remain and the seconds
-        until all are there; None of a ledger that is far.
+    def counter(self, bucket: Bucket) -> Callable[[], bytes] | None:
+        """What charges one request to a bucket that limits nothing else, for less still, and returns what its caller hears, as header
+        lines; None of a ledger that is far.
         """
         ...
 
@@ -127,8 +127,8 @@ class NoLedger:
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
         raise LedgerDown(self._reason)
 
-    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:  # noqa: ARG002 - the protocol's signature
-        def count() -> tuple[int, float]:
+    def counter(self, bucket: Bucket) -> Callable[[], bytes]:  # noqa: ARG002 - the protocol's signature
+        def count() -> bytes:
             raise LedgerDown(self._reason)
 
         return count

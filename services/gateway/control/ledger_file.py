@@ -14,6 +14,7 @@ import os
 import stat
 import tempfile
 import time
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,14 +92,14 @@ class FileLedger(MemoryLedger):
         with self._lock:
             return super().reserve_now(charges)
 
-    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
+    def counter(self, bucket: Bucket) -> Callable[[], bytes]:
         """Not ahead of the record, which is everybody's."""
         lock, charge_one = self._lock, self._charge_one
 
-        def count() -> tuple[int, float]:
+        def count() -> bytes:
             with lock:
                 _, left, reset = charge_one(bucket)
-            return left, reset
+            return bucket.told_requests % (left, ceil(reset))
 
         return count
 

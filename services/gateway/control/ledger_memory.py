@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.control.ledger import LedgerDown, Refused, Reserved, Standing
@@ -76,12 +77,14 @@ class _Stretch:
     what wears off meanwhile shows when it has ended.
     """
 
-    __slots__ = ("bucket", "reset", "since", "sure", "taken", "until")
+    __slots__ = ("bucket", "reset", "since", "sure", "taken", "told", "until")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.since = self.until = self.reset = 0.0
         self.sure = self.taken = 0
+        self.told = b""
+        """What a caller hears but for how many requests remain, where the time until all are there is the same for all of it."""
 
 
 class MemoryLedger:
@@ -115,14 +118,16 @@ class MemoryLedger:
             self._records[standing.bucket.digest] = record
         return Reserved(now, "", [standing for _, standing in made])
 
-    def counter(self, bucket: Bucket) -> Callable[[], tuple[int, float]]:
+    def counter(self, bucket: Bucket) -> Callable[[], bytes]:
         clock, stretch, delay = self._clock, _Stretch(bucket), self._algorithm.delay(bucket.requests)
 
-        def count() -> tuple[int, float]:
+        def count() -> bytes:
             taken = stretch.taken + 1
             if taken <= stretch.sure and clock() < stretch.until:
                 stretch.taken = taken
-                return stretch.sure - taken, stretch.reset + taken * delay
+                if delay:
+                    return bucket.told_requests % (stretch.sure - taken, ceil(stretch.reset + taken * delay))
+                return stretch.told % (stretch.sure - taken)
             return self._begin(stretch)
 
         return count
@@ -149,8 +154,10 @@ class MemoryLedger:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _begin(self, stretch: _Stretch) -> tuple[int, float]:
-        """Charge one request to the bucket of `stretch`, and let those that are sure to fit as well follow for less. Raises Refused."""
+    def _begin(self, stretch: _Stretch) -> bytes:
+        """Charge one request to the bucket of `stretch`, and let those that are sure to fit as well follow for less; what the caller
+        of the first hears. Raises Refused.
+        """
         digest = stretch.bucket.digest
         self._catch_up(digest)
         if len(self._stretches) >= _MOST_STRETCHES:
@@ -158,8 +165,9 @@ class MemoryLedger:
                 self._catch_up(other)
         now, stretch.sure, stretch.reset = self._charge_one(stretch.bucket)
         stretch.since, stretch.until = now, now + min(_STRETCH_SECONDS, MINUTE - now % MINUTE)
+        stretch.told = stretch.bucket.told_requests.replace(b"%ds", b"%ds" % ceil(stretch.reset))
         self._stretches[digest] = stretch
-        return stretch.sure, stretch.reset
+        return stretch.told % stretch.sure
 
     def _charge_one(self, bucket: Bucket) -> tuple[float, int, float]:
         """Charge one request to a bucket that limits nothing else: when, how many remain, and the seconds until all are there."""

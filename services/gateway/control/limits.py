@@ -167,23 +167,18 @@ class Limits:
         count = self.ledger.counter(entry.bucket) if entry.is_plain else None
         if count is None:
             return None
-        told, allowed = entry.bucket.told_requests, self._allowed
-        known, lines = -1, b""
+        allowed = self._allowed
 
         def counted() -> bytes:
-            nonlocal known, lines
             try:
-                remaining, reset = count()
+                told = count()
             except (Refused, LedgerDown) as error:
                 self._not_made(error)
                 return b""
             if self._down:
                 self.note_up()
             allowed.pending += 1
-            seconds = ceil(reset)
-            if seconds != known:
-                known, lines = seconds, told.replace(b"%ds", b"%ds" % seconds)
-            return lines % remaining
+            return told
 
         return counted
 
