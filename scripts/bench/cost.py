@@ -1,26 +1,27 @@
 """What keys, limits, log, metrics and traces cost on the hot path: `make bench ARGS=--cost`.
 
 Servers that differ in nothing else run side by side, and are loaded in turn, a short while each, over many rounds: what the
-machine does meanwhile hits all of them alike, and each ratio is of two measurements seconds apart. All are started anew every few
-rounds: of two processes that do the same, one may be slower by some percent for as long as it lives, by where its memory lies.
+machine does meanwhile hits all of them alike. Each is measured right beside the one without anything, so that a ratio is of two
+measurements that follow on each other. All are started anew every few rounds: of two processes that do the same, one may be slower
+by some percent for as long as it lives, by where its memory lies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import median, stdev
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench import messages, report, rounds, tables, wrk
 from scripts.bench.catalogue import Peer, tandem_alone
+from scripts.bench.collector import collecting
 from scripts.bench.environments import Unavailable
 from scripts.bench.goals import Goal
 from scripts.bench.paths import WORK
-from scripts.bench.samples import Load, Sample, as_json, ratio, summarise
+from scripts.bench.samples import Load, Sample, as_json, ratio, ratios, summarise
 from scripts.bench.server import Server, StartError, running
 from services.gateway.control.keys import Key, added, digest_of, new_secret
 from services.gateway.control.keys_file import FileKeys
@@ -104,14 +105,15 @@ def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int
 def _measure_rounds(numbers: Iterable[int], seconds: float, samples: list[Sample]) -> None:
     """Start every variant, and add the samples of some rounds to `samples`."""
     with contextlib.ExitStack() as stack:
-        collector = stack.enter_context(_collector())
+        collector = stack.enter_context(collecting())
         settings = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
         time.sleep(_SETTLE_SECONDS)
+        bare, *others = settings
         for number in numbers:
-            turn = number % len(settings)
-            for one in (*settings[turn:], *settings[:turn]):
-                samples.append(_measure(one, number, seconds))
-                _say(samples[-1])
+            for at, one in enumerate(others):
+                for each in (bare, one) if (number + at) % 2 else (one, bare):
+                    samples.append(_measure(each, number * len(others) + at, seconds))
+                    _say(samples[-1])
 
 
 def check(samples: Sequence[Sample]) -> list[Goal]:
@@ -170,34 +172,6 @@ def _make_key(file: Path) -> str:
     return secret
 
 
-@contextlib.contextmanager
-def _collector() -> Iterator[str]:
-    """The address of somebody who takes spans and forgets them."""
-
-    class Sink(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def _measure(one: Setting, number: int, seconds: float) -> Sample:
     sample = rounds.measure(one.peer, one.server, BUSY, number, seconds, one.headers)
     return replace(sample, peer=one.variant.name)
@@ -210,23 +184,29 @@ def _cpu_us(sample: Sample) -> float:
 
 def _say(sample: Sample) -> None:
     print(
-        f"round {sample.round + 1}  {sample.peer:<15} {sample.per_second:>8.0f}/s  {_cpu_us(sample):6.1f} us CPU a request"
+        f"pair {sample.round + 1}  {sample.peer:<15} {sample.per_second:>8.0f}/s  {_cpu_us(sample):6.1f} us CPU a request"
         f"  p99 {sample.p99:6.2f} ms  errors {sample.errors + sample.socket_errors}",
         flush=True,
     )
+
+
+def _doubt(found: Sequence[float]) -> float:
+    """Two standard errors of the mean."""
+    return 2 * stdev(found) / len(found) ** 0.5 if len(found) > 1 else 0.0
 
 
 def publish(samples: Sequence[Sample], goals: Sequence[Goal], facts: dict[str, Any], folder: Path) -> None:
     """The table to standard output, `cost.json` to `folder`."""
     titles = {one.name: one.title for one in VARIANTS}
     summaries = summarise(samples)
-    ratios = {one.peer: ratio(samples, BUSY, one.peer, _BARE) for one in summaries}
+    left = {one.peer: ratios(samples, BUSY, one.peer, _BARE) for one in summaries}
     cpu = {one.peer: 1e6 * one.server_cores / one.per_second for one in summaries}
     rows = [
         [
             titles[one.peer],
             f"{one.per_second:,.0f}",
-            f"{ratios[one.peer]:.1%}",
+            f"{median(left[one.peer]):.1%}",
+            f"{_doubt(left[one.peer]):.1%}",
             f"{cpu[one.peer]:.1f}",
             f"{one.p99:.2f}",
             str(one.errors),
@@ -234,14 +214,15 @@ def publish(samples: Sequence[Sample], goals: Sequence[Goal], facts: dict[str, A
         for one in sorted(summaries, key=lambda one: list(titles).index(one.peer))
     ]
     print("\n/classify, one row, 64 connections")
-    print(tables.grid(["what is on", "req/s", "of without", "CPU us/req", "p99 ms", "errors"], rows))
+    print(tables.grid(["what is on", "req/s", "of without", "within", "CPU us/req", "p99 ms", "errors"], rows))
     print("\n" + tables.goals(goals))
     report.write(
         folder / "cost.json",
         facts
         | {
             "variants": [{"name": one.name, "what_is_on": one.title} for one in VARIANTS],
-            "of_without": {name: round(value, 3) for name, value in ratios.items() if value is not None},
+            "of_without": {name: round(median(found), 3) for name, found in left.items()},
+            "of_without_within": {name: round(_doubt(found), 3) for name, found in left.items()},
             "cpu_us_per_request": {name: round(value, 1) for name, value in cpu.items()},
             "goals": [asdict(one) for one in goals],
             "summaries": as_json(summaries),

@@ -100,10 +100,15 @@ def _summary(peer: str, load: Load, group: Sequence[Sample]) -> Summary:
 
 def ratio(samples: Sequence[Sample], load: Load, over: str, under: str, figure: str = "per_second") -> float | None:
     """Median over rounds of `over`'s figure divided by `under`'s of the same round; None without common rounds."""
+    found = ratios(samples, load, over, under, figure)
+    return median(found) if found else None
+
+
+def ratios(samples: Sequence[Sample], load: Load, over: str, under: str, figure: str = "per_second") -> list[float]:
+    """`over`'s figure divided by `under`'s of the same round, for each round that has both."""
     tops = {one.round: getattr(one, figure) for one in samples if one.peer == over and one.load == load}
     bottoms = {one.round: getattr(one, figure) for one in samples if one.peer == under and one.load == load}
-    ratios = [tops[key] / bottoms[key] for key in tops if bottoms.get(key)]
-    return median(ratios) if ratios else None
+    return [tops[key] / bottoms[key] for key in tops if bottoms.get(key)]
 
 
 def as_json(items: Iterable[Sample | Start | Summary]) -> list[dict[str, Any]]:

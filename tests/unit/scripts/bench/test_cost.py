@@ -55,9 +55,14 @@ def test_every_variant_is_one_that_starts(
 
 def test_the_file_has_ratios_of_every_variant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples = measured(without=1000, metrics=990, all=900)
+    samples += [
+        replace(one, round=1, per_second=one.per_second * scale)
+        for one, scale in zip(samples, (1, 1, 0.9), strict=True)
+    ]
     cost.publish(samples, check(samples), {"date": "today"}, tmp_path)
     content = json.loads((tmp_path / "cost.json").read_text())
-    assert content["of_without"] == {"without": 1.0, "metrics": 0.99, "all": 0.9}
+    assert content["of_without"] == {"without": 1.0, "metrics": 0.99, "all": 0.855}
+    assert content["of_without_within"] == {"without": 0.0, "metrics": 0.0, "all": 0.09}
     assert content["cpu_us_per_request"]["without"] == 1500.0
     assert content["date"] == "today"
     assert {one["name"] for one in content["variants"]} >= set(HELD)
