@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import asdict, dataclass, field, replace
-from statistics import median, stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench import messages, report, rounds, tables, wrk
@@ -38,7 +38,7 @@ LEAST = 0.9
 """Share of the throughput without all of it that must be left."""
 _FIRST_PORT = 3500
 _SETTLE_SECONDS = 2.0
-_ROUNDS_A_START = 4
+_ROUNDS_A_START = 2
 """Rounds after which all are started anew."""
 _BARE = "without"
 _UNOBSERVED = "scripts.bench.unobserved:Gateway"
@@ -190,23 +190,34 @@ def _say(sample: Sample) -> None:
     )
 
 
-def _doubt(found: Sequence[float]) -> float:
-    """Two standard errors of the mean."""
-    return 2 * stdev(found) / len(found) ** 0.5 if len(found) > 1 else 0.0
+def doubt(samples: Sequence[Sample], name: str) -> float | None:
+    """Two standard errors of the share that a variant leaves: what the starts differ by, whose pairs are no more independent than
+    their servers. None of a single start.
+    """
+    starts: dict[int, list[Sample]] = {}
+    for one in samples:
+        starts.setdefault(one.round // (_ROUNDS_A_START * (len(VARIANTS) - 1)), []).append(one)
+    means = [fmean(found) for start in starts.values() if (found := ratios(start, BUSY, name, _BARE))]
+    return 2 * stdev(means) / len(means) ** 0.5 if len(means) > 1 else None
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def publish(samples: Sequence[Sample], goals: Sequence[Goal], facts: dict[str, Any], folder: Path) -> None:
     """The table to standard output, `cost.json` to `folder`."""
     titles = {one.name: one.title for one in VARIANTS}
     summaries = summarise(samples)
-    left = {one.peer: ratios(samples, BUSY, one.peer, _BARE) for one in summaries}
+    left = {one.peer: ratio(samples, BUSY, one.peer, _BARE) for one in summaries}
+    within = {one.peer: doubt(samples, one.peer) for one in summaries}
     cpu = {one.peer: 1e6 * one.server_cores / one.per_second for one in summaries}
     rows = [
         [
             titles[one.peer],
             f"{one.per_second:,.0f}",
-            f"{median(left[one.peer]):.1%}",
-            f"{_doubt(left[one.peer]):.1%}",
+            _share(left[one.peer]),
+            _share(within[one.peer]),
             f"{cpu[one.peer]:.1f}",
             f"{one.p99:.2f}",
             str(one.errors),
@@ -221,8 +232,8 @@ def publish(samples: Sequence[Sample], goals: Sequence[Goal], facts: dict[str, A
         facts
         | {
             "variants": [{"name": one.name, "what_is_on": one.title} for one in VARIANTS],
-            "of_without": {name: round(median(found), 3) for name, found in left.items()},
-            "of_without_within": {name: round(_doubt(found), 3) for name, found in left.items()},
+            "of_without": {name: round(found, 3) for name, found in left.items() if found is not None},
+            "of_without_within": {name: round(found, 3) for name, found in within.items() if found is not None},
             "cpu_us_per_request": {name: round(value, 1) for name, value in cpu.items()},
             "goals": [asdict(one) for one in goals],
             "summaries": as_json(summaries),

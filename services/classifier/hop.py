@@ -19,6 +19,7 @@ from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
 from services.telemetry.dependency import dependency_exposition
 from services.telemetry.exposition import Facts
+from services.telemetry.spans import current_span, make_current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,15 +88,17 @@ class HopApp:
             await send_error(send, InternalError("The model failed on this request."))
 
     async def _framed(self, handle: Handler, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have `handle` answer a frame, below the gateway's span where there is one."""
+        """Have `handle` answer a frame, below the gateway's span where that is sampled. A body that is no frame names none."""
         began, came = time.time_ns(), time.monotonic()
         header, tensors = decode_frame(await read_body(scope, receive, _MAX_FRAME))
         span: TraceSpan | None = None
         if header.traceparent and self._tracing is not None:
             span = self._tracing.join(scope["path"], header.traceparent, header.tracestate, began)
+        if span is None and current_span() is not None:
+            make_current(None)
         with span or nullcontext():
             found, headers = await handle(header, tensors, came + header.timeout)
-            await answer(scope, send, 200, found, headers)
+        await answer(scope, send, 200, found, headers)  # whatever it wakes belongs to the connection
 
     async def _predict(self, header: FrameHeader, tensors: Tensors, deadline: float) -> Answer:
         runner, rows = self._rows(header, tensors)

@@ -205,7 +205,8 @@ class RemoteClassifier:
         timeout = seconds_left(self._timeout)
         above = current_span()
         if above is None:
-            return await self._ask(path, encode_frame(spec.name, spec.version, tensors, timeout=timeout), timeout)
+            frame = encode_frame(spec.name, spec.version, tensors, timeout=timeout)
+            return await self._ask(path, frame, seconds_left(self._timeout))
         with above.child("hop", kind=SpanKind.CLIENT) as hop:
             frame = encode_frame(
                 spec.name,
@@ -216,7 +217,7 @@ class RemoteClassifier:
                 timeout=timeout,
             )
             hop.note({"tandem.model.name": spec.name, "tandem.model.version": spec.version, "tandem.bytes": len(frame)})
-            return await self._ask(path, frame, timeout)
+            return await self._ask(path, frame, seconds_left(self._timeout))
 
     async def _ask(self, path: str, frame: bytes, timeout: float) -> bytes:
         status, body = await self._upstream.call("POST", path, body=frame, headers=_FRAME_HEADERS, timeout=timeout)

@@ -41,7 +41,7 @@ class TracingSettings(Section):
         4096, ge=1, description="Ended spans of one process that may wait for the collector; more are dropped."
     )
     export_interval: float = Field(1.0, gt=0, description="Seconds between two exports.")
-    timeout: float = Field(5.0, gt=0, description="Seconds that an export may take, retries included.")
+    timeout: float = Field(5.0, gt=0, description="Seconds that a request to the collector may take, retries included.")
 
     @property
     def traces_url(self) -> str:

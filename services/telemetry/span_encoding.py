@@ -7,9 +7,10 @@ that speaks, is encoded once. Parts of a message that are encoded one by one mak
 
 from __future__ import annotations
 
+import logging
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from opentelemetry.attributes import BoundedAttributes
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from services.telemetry.spans import TraceSpan
+
+logger = logging.getLogger("tandem.tracing")
 
 _KEPT = 1024
 """Attributes that are remembered."""
@@ -55,8 +58,8 @@ _SPAN_ID = Span(span_id=bytes(8)).SerializeToString()[:2]
 _PARENT = Span(parent_span_id=bytes(8)).SerializeToString()[:2]
 _BEGAN = Span(start_time_unix_nano=1).SerializeToString()[:1]
 _ENDED = Span(end_time_unix_nano=1).SerializeToString()[:1]
-_IDS = Struct("<2s16s2s8s")
-_TIMES = Struct("<cQcQ")
+_IDS = struct.Struct("<2s16s2s8s")
+_TIMES = struct.Struct("<cQcQ")
 _MESSAGE = 2
 """The type of a field that is a message."""
 
@@ -66,8 +69,8 @@ class SpanEncoder:
 
     def __init__(self, resource: Mapping[str, AttributeValue], scope: str, version: str) -> None:
         """`resource` is what the process says of itself; `scope` and its `version` make the spans."""
-        said = [KeyValue(key=name, value=_value(value)) for name, value in resource.items()]
-        self._resource = ResourceSpans(resource=Resource(attributes=said)).SerializeToString()
+        pairs = [pair for name, value in resource.items() if (pair := _pair(name, value)) is not None]
+        self._resource = ResourceSpans(resource=Resource(attributes=pairs)).SerializeToString()
         self._scope = ScopeSpans(scope=InstrumentationScope(name=scope, version=version)).SerializeToString()
         limits = SpanLimits()  # those of OpenTelemetry's environment variables, where there are any
         self._most, self._longest = limits.max_span_attributes, limits.max_span_attribute_length
@@ -76,7 +79,11 @@ class SpanEncoder:
         """As few of ExportTraceServiceRequest as take them all."""
         parts, size = [self._scope], 0
         for one in spans:
-            encoded = _field(ScopeSpans.SPANS_FIELD_NUMBER, self.span(one))
+            try:
+                encoded = _field(ScopeSpans.SPANS_FIELD_NUMBER, self.span(one))
+            except (ValueError, struct.error):
+                logger.exception("A span cannot be encoded and is lost")
+                continue
             if size and size + len(encoded) > _LARGEST:
                 yield self._request(parts)
                 parts, size = [self._scope], 0
@@ -130,19 +137,25 @@ def _named(name: str, kind: SpanKind) -> bytes:
 _known_name = lru_cache(_KEPT)(_named)
 
 
-def _attribute(name: str, value: AttributeValue) -> bytes:
-    """A Span that says nothing else; nothing where OTLP cannot hold it: an integer of over 64 bits, half a surrogate pair."""
+def _pair(name: str, value: AttributeValue) -> KeyValue | None:
+    """None where OTLP cannot hold it: an integer of over 64 bits, half a surrogate pair."""
     try:
-        return Span(attributes=[KeyValue(key=name, value=_value(value))]).SerializeToString()
+        return KeyValue(key=name, value=_value(value))
     except (ValueError, TypeError):
-        return b""
+        return None
+
+
+def _attribute(name: str, value: AttributeValue) -> bytes:
+    """A Span that says nothing else, and not even this where OTLP cannot hold it."""
+    pair = _pair(name, value)
+    return Span(attributes=[pair]).SerializeToString() if pair is not None else b""
 
 
 _known = lru_cache(_KEPT, typed=True)(_attribute)
 
 
 def _is_kept(value: AttributeValue) -> bool:
-    return len(value) <= _LONGEST_KEPT if isinstance(value, str) else isinstance(value, int | float)
+    return len(value) <= _LONGEST_KEPT if isinstance(value, str) else isinstance(value, int)
 
 
 def _value(value: AttributeValue) -> AnyValue:

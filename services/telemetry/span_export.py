@@ -53,7 +53,7 @@ class SpanSender:
             }
         )
         self._waiting = BatchSpanProcessor(
-            _Exporter(settings, SpanEncoder(resource.attributes, "tandem", VERSION)),
+            SpanExporter(settings, SpanEncoder(resource.attributes, "tandem", VERSION)),
             max_queue_size=settings.queue_size,
             schedule_delay_millis=settings.export_interval * 1000,
             max_export_batch_size=min(_MOST_TOGETHER, settings.queue_size),
@@ -70,7 +70,7 @@ class SpanSender:
         closing.join(_CLOSE_SECONDS)
 
 
-class _Exporter(OTLPSpanExporter):
+class SpanExporter(OTLPSpanExporter):
     """Encodes our spans instead of the SDK's. Says once that spans are lost, and once that they are not any more."""
 
     def __init__(self, settings: TracingSettings, encoder: SpanEncoder) -> None:
@@ -83,8 +83,12 @@ class _Exporter(OTLPSpanExporter):
         self._failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        requests = self._encoder.requests(cast("Sequence[TraceSpan]", spans))
-        sent = all(self._client.export(request).success for request in requests)
+        sent = True
+        for request in self._encoder.requests(cast("Sequence[TraceSpan]", spans)):
+            outcome = self._client.export(request)
+            sent = sent and outcome.success
+            if not outcome.success and outcome.status_code is None:
+                break  # nobody answers: the next would wait for as long
         if not sent and not self._failing:
             logger.warning("Spans cannot be sent to the collector and are lost; requests go on.")
         elif self._failing and sent:

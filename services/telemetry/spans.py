@@ -2,8 +2,8 @@
 
 OpenTelemetry's own notion of the current span costs several microseconds a use, and to begin and end a span of its SDK twenty.
 Here the current one is a context variable that only a sampled request ever sets: whoever finds None there has nothing to do. And a
-span is what its SDK would make of it (https://opentelemetry.io/docs/specs/otel/trace/api/#span) once it has ended, in
-`span_export.py`, with the SDK's queue, encoding and sending behind it.
+span is a plain record of what OpenTelemetry calls so (https://opentelemetry.io/docs/specs/otel/trace/api/#span): once it has ended,
+`span_encoding.py` makes of it what the SDK would, and `span_export.py` gives it to the SDK's queue and sender.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ class TraceSpan:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is not None:
             self.fail(error.kind if isinstance(error, ServingError) else type(error).__name__)
+        self.end()
         assert self._token is not None
         _CURRENT.reset(self._token)
-        self.end()
 
     def timing(
         self, name: str, work: Callable[[Given], Outcome], attributes: Attributes | None = None

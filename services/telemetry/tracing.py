@@ -73,7 +73,7 @@ class Tracing:
         span.end()
 
     def join(self, name: str, traceparent: str, tracestate: str, began: int) -> TraceSpan | None:
-        """A span below the gateway's, as `TraceSpan.headers` names it, that began at a time of `time.time_ns`; None when there is none."""
+        """A span below the gateway's, which `TraceSpan.traceparent` and `tracestate` name, that began at a time of `time.time_ns`; None when there is none."""
         caller = caller_of(((PARENT, traceparent.encode()), (STATE, tracestate.encode())))
         return self._start(name, caller, began) if caller is not None and caller.sampled else None
 

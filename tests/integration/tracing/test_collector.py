@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from services.settings.telemetry import TracingSettings
 from services.telemetry.access_log import AccessLine
+from services.telemetry.span_encoding import SpanEncoder
+from services.telemetry.span_export import SpanExporter
+from services.telemetry.spans import TraceSpan
 from services.telemetry.tracing import create_tracing
 from tests.gateway import Bundle
 from tests.integration.tracing.callers import SAMPLED, TRACE, make
@@ -54,6 +58,29 @@ def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collecto
     began = time.monotonic()
     tracing.close()
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(("status", "tried"), [(413, 2), (None, 1)])
+def test_a_refused_request_does_not_keep_the_next_back_and_a_dead_collector_does(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, status: int | None, tried: int
+) -> None:
+    spans: list[Any] = [TraceSpan(lambda _: None, "much", attributes={"text": "x" * 10**7}) for _ in range(2)]
+    for span in spans:
+        span.end()
+    collector.status = status or 200
+    settings = TracingSettings(endpoint=collector.url if status else "http://127.0.0.1:1", timeout=0.5)
+    exporter = SpanExporter(settings, SpanEncoder({"service.name": "test"}, "tandem", "1"))
+    outcomes = []
+    send = exporter._client.export
+
+    def sending(body: bytes) -> Any:
+        outcomes.append(send(body))
+        return outcomes[-1]
+
+    monkeypatch.setattr(exporter._client, "export", sending)
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert [one.status_code for one in outcomes] == [status] * tried
+    exporter._client.shutdown()
 
 
 def test_nothing_is_made_where_no_collector_is_named() -> None:

@@ -14,7 +14,10 @@ from services.classifier.routes import ATTRIBUTE_PATH, INFER_PATH, MODELS_PATH, 
 from services.errors import ModelLoadFailed, ModelNotFound
 from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import STATUS_PATH
+from services.settings.telemetry import TracingSettings
 from services.telemetry.dependency import EngineMetrics
+from services.telemetry.spans import TraceSpan, current_span, make_current
+from services.telemetry.tracing import Tracing
 from tests.asgi import Client, no_fallback
 from tests.fakes import FakeEngine, FakeTensorEngine, make_listing, make_spec, make_tensor_spec
 
@@ -197,3 +200,47 @@ async def test_engines_are_timed_where_they_succeed(registry: FakeRegistry) -> N
     name = "tandem_engine_duration_seconds_count"
     assert counted.get_sample_value(name, {"model": "flowers", "operation": "predict"}) == 1
     assert not counted.get_sample_value(name, {"model": "broken", "operation": "predict"})
+
+
+@pytest.fixture
+def spans() -> list[TraceSpan]:
+    """Those that have ended."""
+    return []
+
+
+@pytest.fixture
+def traced(registry: FakeRegistry, spans: list[TraceSpan]) -> HopApp:
+    tracing = Tracing(TracingSettings(), spans.append, lambda: None)
+    return HopApp(cast("Registry", registry), no_fallback, EngineMetrics(CollectorRegistry()), tracing=tracing)
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [("flowers", (None, None)), ("broken", ("ZeroDivisionError",) * 2), ("oaks", ("model_not_found",))],
+)
+async def test_what_is_done_for_a_sampled_span_is_below_it(
+    traced: HopApp, spans: list[TraceSpan], model: str, kinds: tuple[str | None, ...]
+) -> None:
+    frame = encode_frame(model, "", {"features": ROWS[:1]}, traceparent=PARENT, tracestate="vendor=1")
+    await post(traced, PREDICT_PATH, frame)
+    assert [one.name for one in spans] == ["engine", PREDICT_PATH][-len(kinds) :]
+    assert [one.attributes.get("error.type") for one in spans] == [*kinds]
+    above = spans[-1].parent
+    assert above is not None
+    assert f"{above.span_id:016x}" == PARENT.split("-")[2]
+    assert spans[-1].tracestate == "vendor=1"
+    assert current_span() is None
+
+
+async def test_a_request_of_nobodys_works_under_no_span(traced: HopApp, spans: list[TraceSpan]) -> None:
+    """Not even where its connection remembers one, as after a body that came in pieces."""
+    make_current(TraceSpan(spans.append, "of an earlier request"))
+    for frame in (
+        encode_frame("flowers", "", {"features": ROWS}),
+        encode_frame("flowers", "", {"features": ROWS}, traceparent=PARENT[:-1] + "0"),
+    ):
+        await post(traced, PREDICT_PATH, frame)
+    assert not spans

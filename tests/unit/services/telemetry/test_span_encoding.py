@@ -89,6 +89,20 @@ def test_more_than_a_span_may_say_is_left_out_and_counted(monkeypatch: pytest.Mo
     assert (len(found.links), found.dropped_links_count) == (1024, 6)
 
 
+def test_a_span_that_cannot_be_encoded_is_lost_alone(caplog: pytest.LogCaptureFixture) -> None:
+    (sent,) = ENCODER.requests([ended(), ended(began=-1), ended()])
+    (of_process,) = ExportTraceServiceRequest.FromString(sent).resource_spans
+    assert len(of_process.scope_spans[0].spans) == 2
+    assert "A span cannot be encoded" in caplog.text
+
+
+def test_what_a_process_cannot_say_of_itself_is_left_out() -> None:
+    encoder = SpanEncoder({"team": "\udcff", "service.name": "test"}, "tandem", "1")
+    (sent,) = encoder.requests([ended()])
+    (of_process,) = ExportTraceServiceRequest.FromString(sent).resource_spans
+    assert [one.key for one in of_process.resource.attributes] == ["service.name"]
+
+
 def test_spans_that_say_much_go_in_several_requests() -> None:
     spans = [
         ended(attributes={"text": letter * size * 10**6}) for letter, size in zip("abcd", (1, 2, 5, 1), strict=True)
