@@ -28,6 +28,8 @@ Outcome = TypeVar("Outcome")
 
 _INLINE_SECONDS = 0.002
 """A call that should take longer leaves the event loop, so that health and other models go on."""
+_TICK = 1e-6
+"""Seconds below which no difference between two calls is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,16 @@ class EngineRunner:
         started = time.perf_counter()
         outcome = work(given)
         if count:
-            per_row = (time.perf_counter() - started) / count
-            known = self._seconds_per_row
-            self._seconds_per_row = 0.8 * known + 0.2 * per_row if math.isfinite(known) else per_row
+            self._learn((time.perf_counter() - started) / count)
         return outcome
+
+    def _learn(self, per_row: float) -> None:
+        """A call took so many seconds a row. One that takes far longer than others was interrupted, which says nothing of the model:
+        it counts for twice of what is known, and a model that has become slow is known to be after some calls.
+        """
+        known = self._seconds_per_row
+        likely = min(per_row, 2 * known + _TICK)
+        self._seconds_per_row = 0.8 * known + 0.2 * likely if math.isfinite(known) else per_row
 
     @staticmethod
     async def _in(executor: ThreadPoolExecutor, work: Callable[[Given], Outcome], given: Given) -> Outcome:

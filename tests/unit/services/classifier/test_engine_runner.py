@@ -100,6 +100,30 @@ async def test_long_calls_leave_the_loop_and_short_ones_stay(executors: Executor
     assert all(name.startswith("predict") for name in (engine.threads[0], engine.threads[2]))
 
 
+async def test_a_call_that_was_interrupted_does_not_make_the_next_leave_and_a_slow_model_does(
+    executors: Executors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    lasts = iter([1e-5, 1e-5, 0.02, 1e-5, 0.02, 1e-5] + [0.02] * 50)
+    threads = []
+
+    class Clocked(FakeEngine):
+        def predict(self, rows: Rows) -> Probabilities:
+            nonlocal now
+            now += next(lasts)
+            threads.append(threading.current_thread().name)
+            return super().predict(rows)
+
+    runner = EngineRunner(Clocked(make_spec()), executors)
+    monkeypatch.setattr("services.classifier.engine_runner.time.perf_counter", lambda: now)
+    for _ in range(6):
+        await runner.predict(ROWS)
+    assert {*threads[1:]} == {threading.main_thread().name}
+    for _ in range(50):
+        await runner.predict(ROWS)
+    assert threads[-1].startswith("predict")
+
+
 async def test_loop_goes_on_during_a_long_call_and_no_other_joins_it(executors: Executors, engine: SlowEngine) -> None:
     runner = EngineRunner(engine, executors)
     first = asyncio.create_task(runner.predict(ROWS))
