@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import struct
 import tracemalloc
 
@@ -81,6 +82,11 @@ def test_damaged_frame_is_refused_or_read(at: int, value: int) -> None:
     assert all(array.nbytes <= len(frame) for array in tensors.values())
 
 
+def test_frame_of_a_sender_that_knows_less_is_read() -> None:
+    header, _ = decode_frame(struct.pack("<4sI", b"TDM1", 7) + b"\x94\xa1m\xa1v\x90\xa0")
+    assert (header.model, header.traceparent, header.timeout) == ("m", "", math.inf)
+
+
 def test_surplus_bytes_are_refused() -> None:
     with pytest.raises(InvalidInput, match="2 surplus bytes"):
         decode_frame(encode_frame("iris", "v1", {"features": ROWS}) + b"xx")
@@ -94,6 +100,7 @@ def test_surplus_bytes_are_refused() -> None:
         (struct.pack("<4sI", b"TDM1", 3) + b"\xa1\xff\xff", "header is malformed"),
         (struct.pack("<4sI", b"TDM1", 9) + b"\x94\xa1\xff\xa0\x90\xa0\xc0\xc0\xc0", "header is malformed"),
         (struct.pack("<4sI", b"TDM1", 60_000) + b"\x91" * 60_000, "header is malformed"),
+        (struct.pack("<4sI", b"TDM1", 13) + b"\x96\xa1m\xa1v\x90\xa0\xa0\xa4soon", "header is malformed"),
         (frame_of(TensorHeader("features", "FP32", (2, 3)), data=b"x" * 23), "more elements"),
         (frame_of(TensorHeader("features", "FP32", (-1, 3))), "negative dimension"),
         (frame_of(TensorHeader("features", "FP32", (-2, -3)), data=b"x" * 24), "negative dimension"),
