@@ -53,6 +53,7 @@ class EngineRunner:
         self._engine = engine
         self._executors = executors
         self._seconds_per_row = math.inf  # not measured yet
+        self._last_per_row = 0.0
         self._in_thread = 0
 
     async def predict(self, rows: Rows, deadline: float = math.inf) -> Probabilities:
@@ -137,11 +138,12 @@ class EngineRunner:
         return outcome
 
     def _learn(self, per_row: float) -> None:
-        """A call took so many seconds a row. One that takes far longer than others was interrupted, which says nothing of the model:
-        it counts for twice of what is known, and a model that has become slow is known to be after some calls.
+        """A call took so many seconds a row. One alone that takes far longer than others may have been interrupted, which says nothing
+        of the model: it counts for twice of what is known. The second in a row counts in full.
         """
-        known = self._seconds_per_row
-        likely = min(per_row, 2 * known + _TICK)
+        known, before = self._seconds_per_row, self._last_per_row
+        self._last_per_row = per_row
+        likely = min(per_row, max(before, 2 * known + _TICK))
         self._seconds_per_row = 0.8 * known + 0.2 * likely if math.isfinite(known) else per_row
 
     @staticmethod

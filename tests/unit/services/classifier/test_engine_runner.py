@@ -104,7 +104,7 @@ async def test_a_call_that_was_interrupted_does_not_make_the_next_leave_and_a_sl
     executors: Executors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    lasts = iter([1e-5, 1e-5, 0.02, 1e-5, 0.02, 1e-5] + [0.02] * 50)
+    lasts = iter([1e-5, 1e-5, 0.02, 1e-5, 0.02, 1e-5] + [0.02] * 3)
     threads = []
 
     class Clocked(FakeEngine):
@@ -119,7 +119,7 @@ async def test_a_call_that_was_interrupted_does_not_make_the_next_leave_and_a_sl
     for _ in range(6):
         await runner.predict(ROWS)
     assert {*threads[1:]} == {threading.main_thread().name}
-    for _ in range(50):
+    for _ in range(3):
         await runner.predict(ROWS)
     assert threads[-1].startswith("predict")
 
