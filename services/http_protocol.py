@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from services.http_answer import Cycle
 from services.http_patience import Patience
@@ -71,6 +72,7 @@ class HttpProtocol(Patience):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._context = copy_context()
+        self.flow = _Flow(transport, self._context)
         self.app = _without_distrusted(self.app, self.client)
         self._plain_app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
 
@@ -206,6 +208,20 @@ class HttpProtocol(Patience):
                     return
         except httptools.HttpParserError:
             self._refuse(self._refusal)
+
+
+class _Flow(FlowControl):
+    """Goes on reading in the context of the connection. asyncio's own loop would in that of whoever resumes, a request as a rule, and have
+    every later one begin with what that has set.
+    """
+
+    def __init__(self, transport: asyncio.Transport, context: Context) -> None:
+        super().__init__(transport)
+        self._context = context
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self._context.copy().run(super().resume_reading)
 
 
 def _without_distrusted(app: ASGI3Application, client: tuple[str, int] | None) -> ASGI3Application:

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from services.asgi import send_json
+from services.asgi import read_body, send_json
 from services.http_protocol import HttpProtocol
 from tests.gateway import listening, listening_on
 from tests.unit.services.http_protocol.echoing import CHUNKED, POST, connected, echo
@@ -159,6 +159,24 @@ async def test_request_is_what_uvicorn_would_make_of_it(head: bytes) -> None:
     assert ours.scope.pop("extensions")
     for name in vars(plain).keys() - {"flow", "transport", "message_event", "on_response"}:
         assert getattr(ours, name) == getattr(plain, name), name
+
+
+async def test_request_behind_a_long_body_works_in_a_context_of_its_own(tmp_path: Path) -> None:
+    """Not in that of the request whose reading went on with the body, and with it the connection's."""
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    found = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(whose.get())
+        whose.set(scope["path"])
+        await read_body(scope, receive, 2**24)
+        await send_json(send, 200, b"{}")
+
+    async with asyncio.timeout(30), listening(app, tmp_path / "socket"), wire(tmp_path / "socket") as client:
+        for path in (b"/long", b"/1", b"/2"):
+            body = b"x" * 2**22 if path == b"/long" else b""
+            assert (await client.ask(request(path, method=POST, body=body))).status == 200
+    assert found == ["nobody's"] * 3
 
 
 async def test_pipelined_request_works_in_a_context_of_its_own(tmp_path: Path) -> None:
