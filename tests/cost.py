@@ -131,11 +131,11 @@ async def prepare(
     return ask
 
 
-def _begin(line: AccessLine, headers: Any = ()) -> int:
-    return 0
+def _begin(line: AccessLine, headers: Any = ()) -> float:
+    return 0.0
 
 
-def _end(began: int, line: AccessLine) -> None:
+def _end(began: float, line: AccessLine) -> None:
     """Note nothing."""
 
 

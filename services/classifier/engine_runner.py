@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.spec import AnyEngine, Attributions, Engine, Probabilities, Rows, TensorEngine
+    from services.telemetry.spans import Attributes
 
     Tensors = Mapping[str, NDArray[Any]]
 
@@ -104,7 +105,7 @@ class EngineRunner:
         if span is None:
             return work
         spec = self.spec
-        attributes = {
+        attributes: Attributes = {
             "tandem.model.name": spec.name,
             "tandem.model.version": spec.version,
             "tandem.model.framework": spec.framework,

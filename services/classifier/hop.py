@@ -19,7 +19,6 @@ from services.frames import CONTENT_TYPE, decode_frame, encode_frame
 from services.runtime import METRICS_HEADERS, METRICS_PATH, STATUS_PATH
 from services.telemetry.dependency import dependency_exposition
 from services.telemetry.exposition import Facts
-from services.telemetry.spans import current_span, make_current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,8 +93,6 @@ class HopApp:
         span: TraceSpan | None = None
         if header.traceparent and self._tracing is not None:
             span = self._tracing.join(scope["path"], header.traceparent, header.tracestate, began)
-        if span is None and current_span() is not None:
-            make_current(None)
         with span or nullcontext():
             found, headers = await handle(header, tensors, came + header.timeout)
         await answer(scope, send, 200, found, headers)  # whatever it wakes belongs to the connection

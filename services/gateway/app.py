@@ -122,12 +122,12 @@ class GatewayApp:
             passage = asked.passage
             if passage is not None and passage.is_shared and passage.until > line.time and not self._control.refuses:
                 line.key = passage.key_name
-                exchange.told = passage.count()
+                exchange.told = passage.count(began)
                 work_for(Request(line, passage))
             else:
                 work_for(Request(line, NOBODY))
                 if self._control.concerns(head):
-                    await self._enter(asked, exchange)
+                    await self._enter(asked, exchange, began)
             await handler(exchange)
         except ServingError as error:
             await self._fail(exchange, error, asked.route)
@@ -144,8 +144,8 @@ class GatewayApp:
             exchange.close()
             self._telemetry.end(began, line)
 
-    async def _enter(self, asked: Asked, exchange: Exchange) -> None:
-        """Let the request in that asks for `asked`, or raise what its client hears."""
+    async def _enter(self, asked: Asked, exchange: Exchange, began: float) -> None:
+        """Let the request in that asks for `asked` and came at `began`, or raise what its client hears."""
         line, known = exchange.line, asked.passage
         passage: Passage | None
         if known is not None and not known.is_shared and known.until > line.time and not self._control.refuses:
@@ -158,7 +158,7 @@ class GatewayApp:
                 asked.passage = passage.holder.passage
         line.key = passage.key_name
         if passage.is_shared:
-            exchange.told = passage.count()
+            exchange.told = passage.count(began)
         await passage.pay()
         exchange.passage = passage
         passage.begin()

@@ -207,13 +207,13 @@ class RemoteClassifier:
         if above is None:
             frame = encode_frame(spec.name, spec.version, tensors, timeout=timeout)
             return await self._ask(path, frame, seconds_left(self._timeout))
-        with above.child("hop", kind=SpanKind.CLIENT) as hop:
+        with above.child("hop", {}, kind=SpanKind.CLIENT) as hop:
             frame = encode_frame(
                 spec.name,
                 spec.version,
                 tensors,
                 traceparent=hop.traceparent,
-                tracestate=hop.tracestate,
+                tracestate=hop.trace_state,
                 timeout=timeout,
             )
             hop.note({"tandem.model.name": spec.name, "tandem.model.version": spec.version, "tandem.bytes": len(frame)})

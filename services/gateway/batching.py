@@ -140,11 +140,12 @@ class Batcher(Generic[Payload, Result]):
             batch = self._take()
             if not batch:
                 return
-            task = asyncio.get_running_loop().create_task(self._run(batch))
+            rows = sum(item.rows for item in batch)
+            task = asyncio.get_running_loop().create_task(self._run(batch, rows))
             self._running.add(task)
             task.add_done_callback(self._finished)
             now = asyncio.get_running_loop().time()
-            self._observe(sum(item.rows for item in batch), now - min(item.queued_at for item in batch))
+            self._observe(rows, now - min(item.queued_at for item in batch))
 
     def _take(self) -> list[_Item[Payload, Result]]:
         batch: list[_Item[Payload, Result]] = []
@@ -169,11 +170,11 @@ class Batcher(Generic[Payload, Result]):
         self._running.discard(task)
         self._flush()
 
-    async def _run(self, batch: list[_Item[Payload, Result]]) -> None:
+    async def _run(self, batch: list[_Item[Payload, Result]], rows: int) -> None:
         self._under_way.update(batch)
         deadline = max(item.deadline for item in batch)
         work_for(Request(NO_LINE, Work(deadline)))  # and not for the one in whose context this task began
-        span = _span_of(batch)
+        span = _span_of(batch, rows)
         make_current(span)
         try:
             await self._attempt(batch)
@@ -222,19 +223,20 @@ def _waits(item: _Item[Payload, Result], now: float) -> bool:
     return not item.future.done()
 
 
-def _span_of(batch: Sequence[_Item[Any, Any]]) -> TraceSpan | None:
-    """The span of a batch that leaves now: below the first request in it that is sampled, and linked with the others, whose
+def _span_of(batch: Sequence[_Item[Any, Any]], rows: int) -> TraceSpan | None:
+    """The span of a batch of so many rows that leaves now: below the first request in it that is sampled, and linked with the others, whose
     time in the queue is linked with it. None when nobody in it is sampled.
     """
     sampled = [(item.span, item) for item in batch if item.span is not None]
     if not sampled:
         return None
     (lead, first), *others = sampled
-    attributes = {"tandem.batch.requests": len(batch), "tandem.batch.rows": sum(item.rows for item in batch)}
-    span = lead.child("batch", attributes, links=[one for one, _ in others])
+    links = [one for one, _ in others]
+    span = lead.child("batch", {"tandem.batch.requests": len(batch), "tandem.batch.rows": rows}, links)
     now = asyncio.get_running_loop().time()
-    for one, item in sampled:
-        one.past("queue", now - item.queued_at, links=() if item is first else (span,))
+    lead.past("queue", now - first.queued_at, {})
+    for one, item in others:
+        one.past("queue", now - item.queued_at, {}, (span,))
     return span
 
 

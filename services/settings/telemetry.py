@@ -38,7 +38,9 @@ class TracingSettings(Section):
         False, description="Put prompts and answers of the language model into its spans. Without it, no content ever."
     )
     queue_size: int = Field(
-        4096, ge=1, description="Ended spans of one process that may wait for the collector; more are dropped."
+        4096,
+        ge=1,
+        description="Ended spans of one process that may wait for the collector, which are looked at ten times a second; more are dropped.",
     )
     export_interval: float = Field(1.0, gt=0, description="Seconds between two exports.")
     timeout: float = Field(5.0, gt=0, description="Seconds that a request to the collector may take, retries included.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -13,6 +13,7 @@ from services.telemetry.access_log import AccessLine, AccessLog
 from services.telemetry.exposition import Facts, FactsCollector, exposition
 from services.telemetry.metrics import Metrics
 from services.telemetry.processes import ProcessesCollector
+from services.telemetry.tracing import NEVER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,23 +45,32 @@ class Telemetry:
         self.metrics.watch(definitions.REQUESTS_IN_FLIGHT, lambda: {(): self.active})
         self._tracing = tracing
         self._log = AccessLog(logs or LogsSettings()) if access_log else None
+        self._begun = 0
+        """Requests that have come in."""
+        self._sampled_next = tracing.gap() + 1 if tracing is not None else NEVER
+        """Which of them is traced next, unless it comes with a decision of its caller's."""
         self._ended: list[AccessLine] = []
-        self.active = 0
+        self._noted = 0
+        """Requests that have ended, but for those above."""
 
-    def begin(self, line: AccessLine, caller: Caller | None = None) -> int:
-        """Note that the request of `line` has come in, which belongs to the span of `caller`; returns the time to hand to `end`."""
-        self.active += 1
-        if self._tracing is not None:
-            self._tracing.begin(line, caller)
-        return time.perf_counter_ns()
+    @property
+    def active(self) -> int:
+        """Requests under way."""
+        return self._begun - self._noted - len(self._ended)
 
-    def end(self, began: int, line: AccessLine) -> None:
-        """Note that a request has been answered."""
-        self.active -= 1
-        line.seconds = (time.perf_counter_ns() - began) // 1000 / 1e6  # whole microseconds, for less than to round them
+    def begin(self, line: AccessLine, caller: Caller | None = None) -> float:
+        """Note that the request of `line` has come in, which belongs to the span of `caller`; returns when, by `time.monotonic`."""
+        self._begun += 1
+        if self._begun >= self._sampled_next or caller is not None:
+            self._trace(line, caller)
+        return monotonic()
+
+    def end(self, began: float, line: AccessLine) -> None:
+        """Note that a request that came at `began` has been answered."""
+        line.seconds = (monotonic() - began) * 1e6 // 1 / 1e6  # whole microseconds, for less than to round them
+        self._ended.append(line)
         if line.trace_id and self._tracing is not None:
             self._tracing.end(line)
-        self._ended.append(line)
         if len(self._ended) >= _TOGETHER:
             self._note()
 
@@ -75,9 +85,18 @@ class Telemetry:
     def _note(self) -> None:
         """Count and log the requests that have ended since the last call."""
         lines, self._ended = self._ended, []
+        self._noted += len(lines)
         self.metrics.requests(lines)
         if self._log is not None:
             self._log.add(lines)
+
+    def _trace(self, line: AccessLine, caller: Caller | None) -> None:
+        """Begin the span of a request that is sampled, or comes with a span of its caller's."""
+        is_sampled = self._begun >= self._sampled_next
+        if self._tracing is not None:
+            if is_sampled:
+                self._sampled_next += self._tracing.gap() + 1
+            self._tracing.begin(line, caller, is_sampled=is_sampled)
 
     def close(self) -> None:
         """Write and send what is left; waits for it, for two seconds at most each."""

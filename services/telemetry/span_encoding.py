@@ -24,7 +24,6 @@ from opentelemetry.trace import SpanKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from opentelemetry.trace import Link
     from opentelemetry.util.types import AttributeValue
 
     from services.telemetry.spans import TraceSpan
@@ -98,22 +97,22 @@ class SpanEncoder:
 
     def span(self, span: TraceSpan) -> bytes:
         """A Span, of one that has ended."""
-        context, parent, said = span.context, span.parent, span.attributes
+        said: Mapping[str, AttributeValue] = span.attributes
         if self._longest is not None or (self._most is not None and len(said) > self._most):
             said = dict(BoundedAttributes(self._most, said, max_value_len=self._longest))
         parts = [
-            _IDS.pack(_TRACE_ID, context.trace_id.to_bytes(16), _SPAN_ID, context.span_id.to_bytes(8)),
+            _IDS.pack(_TRACE_ID, span.trace_id.to_bytes(16), _SPAN_ID, span.span_id.to_bytes(8)),
             (_known_name if _is_kept(span.name) else _named)(span.name, span.kind),
             _TIMES.pack(_BEGAN, span.began, _ENDED, span.ended),
             _FAILED if span.failed else _UNSET,
             *[(_known if _is_kept(value) else _attribute)(name, value) for name, value in said.items()],
         ]
-        if parent is not None:
-            parts += (_PARENT, parent.span_id.to_bytes(8))
-        parts.append(_REMOTE if parent is not None and parent.is_remote else _HERE)
-        if span.events or span.links or context.trace_state or said is not span.attributes:
+        if span.parent_id:
+            parts += (_PARENT, span.parent_id.to_bytes(8))
+        parts.append(_REMOTE if span.has_remote_parent else _HERE)
+        if span.events or span.links or span.trace_state or said is not span.attributes:
             rest = Span(
-                trace_state=context.trace_state.to_header(),
+                trace_state=span.trace_state,
                 events=[Span.Event(name=name, time_unix_nano=at) for name, at in span.events],
                 links=[_link(one) for one in span.links[:_MOST_LINKS]],
                 dropped_links_count=len(span.links[_MOST_LINKS:]),
@@ -123,10 +122,8 @@ class SpanEncoder:
         return b"".join(parts)
 
 
-def _link(link: Link) -> Span.Link:
-    context = link.context
-    flags = _IS_REMOTE if context.is_remote else _KNOWS_REMOTE
-    return Span.Link(trace_id=context.trace_id.to_bytes(16), span_id=context.span_id.to_bytes(8), flags=flags)
+def _link(to: TraceSpan) -> Span.Link:
+    return Span.Link(trace_id=to.trace_id.to_bytes(16), span_id=to.span_id.to_bytes(8), flags=_KNOWS_REMOTE)
 
 
 def _named(name: str, kind: SpanKind) -> bytes:

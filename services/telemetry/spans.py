@@ -3,130 +3,129 @@
 OpenTelemetry's own notion of the current span costs several microseconds a use, and to begin and end a span of its SDK twenty.
 Here the current one is a context variable that only a sampled request ever sets: whoever finds None there has nothing to do. And a
 span is a plain record of what OpenTelemetry calls so (https://opentelemetry.io/docs/specs/otel/trace/api/#span): once it has ended,
-`span_encoding.py` makes of it what the SDK would, and `span_export.py` gives it to the SDK's queue and sender.
+`span_export.py` keeps it for the SDK's sender, and `span_encoding.py` makes of it what the SDK would.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from contextvars import ContextVar
+from random import getrandbits
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+import msgspec
+from opentelemetry.trace import SpanKind
 
 from services.errors import ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Token
 
     from opentelemetry.util.types import AttributeValue
 
-    Attributes = Mapping[str, AttributeValue]
+    from services.telemetry.trace_context import RemoteSpan
+
+    Attributes = dict[str, AttributeValue]
     Sink = Callable[["TraceSpan"], None]
 
 Given = TypeVar("Given")
 Outcome = TypeVar("Outcome")
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _CURRENT: ContextVar[TraceSpan | None] = ContextVar("tandem_span", default=None)
 current_span = _CURRENT.get
 """The span that this task works under; None unless the request is sampled."""
 
 
-class TraceSpan:
-    """A span under way. `end` must follow, and nothing after that."""
+class TraceSpan(msgspec.Struct, eq=False):
+    """A span under way. `end` must follow, and nothing after that. Times are those of `time.time_ns`."""
 
-    __slots__ = (
-        "_sink",
-        "_token",
-        "attributes",
-        "began",
-        "context",
-        "ended",
-        "events",
-        "failed",
-        "kind",
-        "links",
-        "name",
-        "parent",
-    )
+    sink: Sink
+    """Gets the span when it has ended."""
+    name: str
+    trace_id: int
+    span_id: int
+    """Random, as the trace's; zero would be none."""
+    parent_id: int
+    """Zero of the first in its trace."""
+    trace_state: str
+    """What others must know of the trace, as W3C Trace Context writes it."""
+    kind: SpanKind
+    attributes: Attributes
+    links: Sequence[TraceSpan]
+    began: int
+    ended: int = 0
+    has_remote_parent: bool = False
+    failed: bool = False
+    events: Sequence[tuple[str, int]] = ()
+    """What has happened, and when."""
+    token: Token[TraceSpan | None] | None = None
+    """What makes the one before it the current one again."""
 
-    def __init__(
-        self,
-        sink: Sink,
-        name: str,
-        parent: SpanContext | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes | None = None,
-        links: Sequence[Link] = (),
-        began: int | None = None,
-    ) -> None:
-        """Below `parent`, or the first of a trace; `sink` gets it when it has ended. Times are those of `time.time_ns`, by default now."""
-        self._sink = sink
-        self._token: Token[TraceSpan | None] | None = None
-        self.name = name
-        self.parent = parent
-        self.kind = kind
-        self.attributes: dict[str, AttributeValue] = dict(attributes) if attributes else {}
-        self.links = links
-        self.events: list[tuple[str, int]] = []
-        """What has happened, and when."""
-        self.failed = False
-        self.began = time.time_ns() if began is None else began
-        self.ended = 0
-        if parent is None:
-            self.context = SpanContext(_some(128), _some(64), is_remote=False, trace_flags=_SAMPLED)
-        else:
-            self.context = SpanContext(parent.trace_id, _some(64), False, _SAMPLED, parent.trace_state)
+    @classmethod
+    def first(cls, sink: Sink, name: str, above: RemoteSpan | None = None, began: int | None = None) -> TraceSpan:
+        """The first span of a trace in this process, below `above` where another has begun it; from now on unless it says when it `began`."""
+        trace_id, parent_id, state = above or (getrandbits(128) or 1, 0, "")
+        if began is None:
+            began = time.time_ns()
+        kind = SpanKind.SERVER
+        return cls(
+            sink, name, trace_id, getrandbits(64) or 1, parent_id, state, kind, {}, (), began, 0, above is not None
+        )
 
     def child(
         self,
         name: str,
-        attributes: Attributes | None = None,
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes,
         links: Sequence[TraceSpan] = (),
-        began: int | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
     ) -> TraceSpan:
-        """A span below this one, linked to `links`; `began` is a time of `time.time_ns`, by default now."""
-        linked = [Link(one.context) for one in links]
-        return TraceSpan(self._sink, name, self.context, kind, attributes, linked, began)
+        """A span below this one that begins now, linked to `links`. It keeps `attributes`, and adds to them."""
+        return TraceSpan(
+            self.sink,
+            name,
+            self.trace_id,
+            getrandbits(64) or 1,
+            self.span_id,
+            self.trace_state,
+            kind,
+            attributes,
+            links,
+            time.time_ns(),
+        )
 
-    def past(
-        self, name: str, seconds: float, attributes: Attributes | None = None, links: Sequence[TraceSpan] = ()
-    ) -> None:
+    def past(self, name: str, seconds: float, attributes: Attributes, links: Sequence[TraceSpan] = ()) -> None:
         """Note a span below this one that ends now, after so many seconds."""
-        now = time.time_ns()
-        self.child(name, attributes, links=links, began=now - int(seconds * 1e9)).end(now)
+        span = self.child(name, attributes, links)
+        span.ended = span.began
+        span.began -= int(seconds * 1e9)
+        self.sink(span)
 
     def __enter__(self) -> Self:
         """From here on it is the current one, until the block ends, and with it the span."""
-        self._token = make_current(self)
+        self.token = _CURRENT.set(self)
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is not None:
             self.fail(error.kind if isinstance(error, ServingError) else type(error).__name__)
         self.end()
-        assert self._token is not None
-        _CURRENT.reset(self._token)
+        assert self.token is not None
+        _CURRENT.reset(self.token)
+        self.token = None
 
-    def timing(
-        self, name: str, work: Callable[[Given], Outcome], attributes: Attributes | None = None
-    ) -> Callable[[Given], Outcome]:
+    def timing(self, name: str, work: Callable[[Given], Outcome], attributes: Attributes) -> Callable[[Given], Outcome]:
         """The same as `work`, in any thread, with a span below this one."""
 
         def timed(given: Given) -> Outcome:
-            with self.child(name, attributes):
+            with self.child(name, dict(attributes)):
                 return work(given)
 
         return timed
 
     def headers(self) -> dict[str, str]:
         """What tells another process of this span: `traceparent`, and `tracestate` where there is one."""
-        state = self.tracestate
+        state = self.trace_state
         return {"traceparent": self.traceparent, "tracestate": state} if state else {"traceparent": self.traceparent}
 
     def note(self, attributes: Attributes) -> None:
@@ -135,38 +134,22 @@ class TraceSpan:
 
     def event(self, name: str) -> None:
         """Note that something has happened now."""
-        self.events.append((name, time.time_ns()))
+        self.events = (*self.events, (name, time.time_ns()))
 
     def fail(self, kind: str) -> None:
         """Note what it failed for."""
         self.failed = True
         self.attributes["error.type"] = kind
 
-    def end(self, at: int | None = None) -> None:
-        """It is over, now or `at` a time of `time.time_ns`."""
-        self.ended = time.time_ns() if at is None else at
-        self._sink(self)
+    def end(self) -> None:
+        """It is over."""
+        self.ended = time.time_ns()
+        self.sink(self)
 
     @property
     def traceparent(self) -> str:
         """The span, as W3C Trace Context writes it."""
-        return f"00-{self.context.trace_id:032x}-{self.context.span_id:016x}-01"
-
-    @property
-    def tracestate(self) -> str:
-        """What the first caller says of the trace, as W3C Trace Context writes it; empty where that is nothing."""
-        state = self.context.trace_state
-        return state.to_header() if state else ""
-
-    @property
-    def trace_id(self) -> str:
-        """The trace's id, as logs and headers write it."""
-        return f"{self.context.trace_id:032x}"
-
-
-def _some(bits: int) -> int:
-    """A random id; zero would be none."""
-    return random.getrandbits(bits) or 1
+        return f"00-{self.trace_id:032x}-{self.span_id:016x}-01"
 
 
 def make_current(span: TraceSpan | None) -> Token[TraceSpan | None]:

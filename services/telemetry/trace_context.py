@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import TraceState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,15 @@ _LONGEST_STATE = 512
 """Bytes of a `tracestate` that must be passed on; a longer one is left out whole, as the recommendation allows."""
 
 
+class RemoteSpan(NamedTuple):
+    """A span of another process, as one below it knows it."""
+
+    trace_id: int
+    span_id: int
+    trace_state: str
+    """What others must know of its trace, as W3C Trace Context writes it."""
+
+
 class Caller(NamedTuple):
     """The caller's span."""
 
@@ -27,12 +36,10 @@ class Caller(NamedTuple):
     sampled: bool
     state: bytes
 
-    def context(self) -> SpanContext:
-        """The same, as OpenTelemetry names a span."""
-        state = TraceState.from_header([self.state.decode("latin-1")]) if self.state else TraceState()
-        return SpanContext(
-            int(self.trace_id, 16), int(self.span_id, 16), is_remote=True, trace_flags=TraceFlags(1), trace_state=state
-        )
+    def span(self) -> RemoteSpan:
+        """The same, for a span below it. What cannot be read of its state is left out."""
+        state = TraceState.from_header([self.state.decode("latin-1")]).to_header() if self.state else ""
+        return RemoteSpan(int(self.trace_id, 16), int(self.span_id, 16), state)
 
 
 def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:

@@ -6,9 +6,7 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import SpanKind
-
-from services.telemetry.spans import TraceSpan, current_span, make_current
+from services.telemetry.spans import TraceSpan, make_current
 from services.telemetry.trace_context import PARENT, STATE, caller_of
 
 if TYPE_CHECKING:
@@ -23,8 +21,8 @@ if TYPE_CHECKING:
 
 _FAILED = 500
 _ID_SPACE = 2**64
-_NEVER = 2**62
-"""Requests that no process lives to see."""
+NEVER = 2**62
+"""A number of requests that no process lives to see."""
 
 
 class Tracing:
@@ -36,28 +34,21 @@ class Tracing:
         self._follows = settings.follow_caller
         self._sink = sink
         self._open: dict[int, TraceSpan] = {}
-        self._passing = self._gap()
-        """How many requests that nobody traces pass before one is sampled."""
         self.close = close
 
-    def begin(self, line: AccessLine, caller: Caller | None) -> None:
-        """A request has come in, which belongs to the span of `caller`: from here on its task works under its own, where it is sampled."""
-        if caller is None:
-            self._passing -= 1
-            is_sampled = self._passing < 0
-            if is_sampled:
-                self._passing = self._gap()
-        else:
+    def begin(self, line: AccessLine, caller: Caller | None, *, is_sampled: bool) -> None:
+        """A request has come in, which belongs to the span of `caller`: from here on its task works under its own, where it is sampled,
+        as `is_sampled` says of one that nobody else traces.
+        """
+        if caller is not None:
             line.trace_id = caller.trace_id
             is_sampled = self._samples(caller)
         if not is_sampled:
-            if current_span() is not None:
-                make_current(None)
             return
         grpc = line.method == "GRPC"
         name = line.route[1:] if grpc else f"{line.method} {line.route}"
         span = self._start(name, caller)
-        line.trace_id = span.trace_id
+        line.trace_id = f"{span.trace_id:032x}"
         self._open[id(line)] = span
         make_current(span)
 
@@ -67,24 +58,27 @@ class Tracing:
         if span is None:
             return
         make_current(None)
-        span.note(_attributes(line))
+        span.attributes = _attributes(line)
         if line.status >= _FAILED:
             span.fail(line.error or str(line.status))
         span.end()
 
     def join(self, name: str, traceparent: str, tracestate: str, began: int) -> TraceSpan | None:
-        """A span below the gateway's, which `TraceSpan.traceparent` and `tracestate` name, that began at a time of `time.time_ns`; None when there is none."""
+        """A span below the gateway's, which `TraceSpan.traceparent` and `trace_state` name, that began at a time of `time.time_ns`; None when there is none."""
         caller = caller_of(((PARENT, traceparent.encode()), (STATE, tracestate.encode())))
         return self._start(name, caller, began) if caller is not None and caller.sampled else None
 
-    def _gap(self) -> int:
-        """As many as if each were drawn by itself, for one draw: a geometric distribution, by inversion."""
+    def gap(self) -> int:
+        """How many requests pass before the next that is sampled: as many as if each were drawn by itself, for one draw.
+
+        A geometric distribution, by inversion.
+        """
         if self._ratio >= 1:
             return 0
         if self._ratio <= 0:
-            return _NEVER
+            return NEVER
         gap = math.log(1 - random.random()) / math.log1p(-self._ratio)  # noqa: S311 - a sample, no secret
-        return int(min(gap, _NEVER))
+        return int(min(gap, NEVER))
 
     def _samples(self, caller: Caller) -> bool:
         if not caller.sampled:
@@ -93,8 +87,7 @@ class Tracing:
         return self._follows or int(caller.trace_id[16:], 16) < self._ratio * _ID_SPACE
 
     def _start(self, name: str, caller: Caller | None, began: int | None = None) -> TraceSpan:
-        above = caller.context() if caller is not None else None
-        return TraceSpan(self._sink, name, above, SpanKind.SERVER, began=began)
+        return TraceSpan.first(self._sink, name, caller.span() if caller is not None else None, began)
 
 
 def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
@@ -110,16 +103,18 @@ def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
             "http.response.status_code": line.status,
             "url.scheme": "http",
         }
-    for name, value in (
-        ("tandem.model.name", line.model),
-        ("tandem.model.version", line.version),
-        ("tandem.rows", line.rows),
-        ("tandem.key.name", line.key),
-        ("tandem.client_gone", line.client_gone),
-        ("error.type", line.error),
-    ):
-        if value:
-            found[name] = value
+    if line.model:
+        found["tandem.model.name"] = line.model
+    if line.version:
+        found["tandem.model.version"] = line.version
+    if line.rows:
+        found["tandem.rows"] = line.rows
+    if line.key:
+        found["tandem.key.name"] = line.key
+    if line.client_gone:
+        found["tandem.client_gone"] = True
+    if line.error:
+        found["error.type"] = line.error
     return found
 
 

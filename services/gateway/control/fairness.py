@@ -52,9 +52,9 @@ class FairQueue(Generic[Item]):
         """Whether `weight` more of `caller` fits into a queue of `most`. Who is not told apart may fill it; a caller
         with a name may not.
         """
-        if not self._turns:
-            return True
         free = most - self.weight
+        if self.weight + weight <= free or not self._turns:
+            return True  # whoever else waits
         if weight > free:
             return False
         if not caller:

@@ -11,6 +11,11 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    Counter = Callable[[float], bytes]
+    """Counts one request that comes at a time of `time.monotonic`, and returns what its caller hears of that, as header lines."""
+    Guard = Callable[[Callable[[], bytes]], bytes]
+    """Calls what may raise Refused or LedgerDown, and returns what the caller hears."""
+
 
 _TOLD = b"x-ratelimit-limit-{}: %d\r\nx-ratelimit-remaining-{}: %%d\r\nx-ratelimit-reset-{}: %%ds\r\n"
 """Names as OpenAI's."""
@@ -87,6 +92,12 @@ class LedgerDown(Exception):
     """The ledger cannot be used right now."""
 
 
+class Tally(Protocol):
+    """Where something is counted."""
+
+    pending: int
+
+
 class Ledger(Protocol):
     """Counts, exactly, for everybody who shares it."""
 
@@ -95,9 +106,10 @@ class Ledger(Protocol):
         """The same as `reserve`, for less, of a ledger on this machine, which nobody waits for; None of one that is far."""
         ...
 
-    def counter(self, bucket: Bucket) -> Callable[[], bytes] | None:
-        """What charges one request to a bucket that limits nothing else, for less still, and returns what its caller hears, as header
-        lines; None of a ledger that is far.
+    def counter(self, bucket: Bucket, allowed: Tally, guard: Guard) -> Counter | None:
+        """What charges one request to a bucket that limits nothing else, for less still; None of a ledger that is far.
+
+        A request that is sure to fit is added to `allowed`, and any other left to `guard`.
         """
         ...
 
@@ -127,11 +139,11 @@ class NoLedger:
     def reserve_now(self, charges: Sequence[Charge]) -> Reserved:  # noqa: ARG002 - the protocol's signature
         raise LedgerDown(self._reason)
 
-    def counter(self, bucket: Bucket) -> Callable[[], bytes]:  # noqa: ARG002 - the protocol's signature
-        def count() -> bytes:
+    def counter(self, bucket: Bucket, allowed: Tally, guard: Guard) -> Counter:  # noqa: ARG002 - the protocol's signature
+        def fail() -> bytes:
             raise LedgerDown(self._reason)
 
-        return count
+        return lambda _: guard(fail)
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:
         return self.reserve_now(charges)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from services.gateway.control.ledger import Bucket, Charge, Reserved
+    from services.gateway.control.ledger import Bucket, Charge, Counter, Guard, Reserved, Tally
     from services.gateway.control.rates import Algorithm
 
 _LOCK_SECONDS = 0.05
@@ -92,7 +92,7 @@ class FileLedger(MemoryLedger):
         with self._lock:
             return super().reserve_now(charges)
 
-    def counter(self, bucket: Bucket) -> Callable[[], bytes]:
+    def counter(self, bucket: Bucket, allowed: Tally, guard: Guard) -> Counter:  # noqa: ARG002 - `guard` counts
         """Not ahead of the record, which is everybody's."""
         lock, charge_one = self._lock, self._charge_one
 
@@ -101,7 +101,7 @@ class FileLedger(MemoryLedger):
                 _, left, reset = charge_one(bucket)
             return bucket.told_requests % (left, ceil(reset))
 
-        return count
+        return lambda _: guard(count)
 
     def settle(self, charges: Sequence[Charge], reserved: Reserved) -> None:
         try:

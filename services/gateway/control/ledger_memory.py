@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ from services.gateway.control.rates import MINUTE, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.gateway.control.ledger import Bucket, Charge
+    from services.gateway.control.ledger import Bucket, Charge, Counter, Guard, Tally
     from services.gateway.control.rates import Algorithm
 
 Record = tuple[State, State, int, float]
@@ -77,12 +78,12 @@ class _Stretch:
     what wears off meanwhile shows when it has ended.
     """
 
-    __slots__ = ("bucket", "reset", "since", "sure", "taken", "told", "until")
+    __slots__ = ("bucket", "left", "reset", "since", "sure", "told", "until")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.since = self.until = self.reset = 0.0
-        self.sure = self.taken = 0
+        self.sure = self.left = 0
         self.told = b""
         """What a caller hears but for how many requests remain, where the time until all are there is the same for all of it."""
 
@@ -99,7 +100,7 @@ class MemoryLedger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keeps `slots` buckets apart at once, in `records` or else here. The default clock is the same in all processes of a
-        machine, and does not jump.
+        machine, and does not jump; the times that counters are given are of the same one.
         """
         self._algorithm = algorithm
         self._take = algorithm.take
@@ -118,17 +119,19 @@ class MemoryLedger:
             self._records[standing.bucket.digest] = record
         return Reserved(now, "", [standing for _, standing in made])
 
-    def counter(self, bucket: Bucket) -> Callable[[], bytes]:
-        clock, stretch, delay = self._clock, _Stretch(bucket), self._algorithm.delay(bucket.requests)
+    def counter(self, bucket: Bucket, allowed: Tally, guard: Guard) -> Counter:
+        stretch, delay = _Stretch(bucket), self._algorithm.delay(bucket.requests)
+        begin = partial(self._begin, stretch)
 
-        def count() -> bytes:
-            taken = stretch.taken + 1
-            if taken <= stretch.sure and clock() < stretch.until:
-                stretch.taken = taken
-                if delay:
-                    return bucket.told_requests % (stretch.sure - taken, ceil(stretch.reset + taken * delay))
-                return stretch.told % (stretch.sure - taken)
-            return self._begin(stretch)
+        def count(now: float) -> bytes:
+            left = stretch.left - 1
+            if left < 0 or now >= stretch.until:
+                return guard(begin)
+            stretch.left = left
+            allowed.pending += 1
+            if delay:
+                return bucket.told_requests % (left, ceil(stretch.reset + (stretch.sure - left) * delay))
+            return stretch.told % left
 
         return count
 
@@ -164,6 +167,7 @@ class MemoryLedger:
             for other in tuple(self._stretches):
                 self._catch_up(other)
         now, stretch.sure, stretch.reset = self._charge_one(stretch.bucket)
+        stretch.left = stretch.sure
         stretch.since, stretch.until = now, now + min(_STRETCH_SECONDS, MINUTE - now % MINUTE)
         stretch.told = stretch.bucket.told_requests.replace(b"%ds", b"%ds" % ceil(stretch.reset))
         self._stretches[digest] = stretch
@@ -185,7 +189,7 @@ class MemoryLedger:
         stretch = self._stretches.pop(digest, None)
         if stretch is None:
             return
-        taken, stretch.taken, stretch.sure = stretch.taken, 0, 0
+        taken, stretch.sure, stretch.left = stretch.sure - stretch.left, 0, 0
         record = self._records.get(digest) if taken else None
         if record is not None:
             by_request, by_token, held, seen = record

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from services.gateway.control.ledger import Bucket, Charge
+    from services.gateway.control.ledger import Bucket, Charge, Guard, Tally
 
 SCRIPT = Path(__file__).with_name("ledger.lua")
 LEASE_SECONDS = 30.0
@@ -47,7 +47,7 @@ class RedisLedger:
         self._leases: dict[str, tuple[str, ...]] = {}
         self._settling: set[asyncio.Task[None]] = set()
 
-    def counter(self, bucket: Bucket) -> None:
+    def counter(self, bucket: Bucket, allowed: Tally, guard: Guard) -> None:
         """Nobody counts without waiting."""
 
     async def reserve(self, charges: Sequence[Charge]) -> Reserved:

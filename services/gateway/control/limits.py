@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.gateway.control.keys import KeyLimits
-    from services.gateway.control.ledger import Ledger, Reserved, Standing
+    from services.gateway.control.ledger import Counter, Ledger, Reserved, Standing
     from services.gateway.control.passage import Passage
     from services.settings.control import LimitsSettings, RatesSettings
     from services.telemetry.metrics import Metrics
@@ -160,27 +160,23 @@ class Limits:
         self._allowed.pending += 1
         return reserved
 
-    def counter(self, entry: Entry) -> Callable[[], bytes] | None:
-        """What charges one request to `entry` and returns what its caller hears of that, as header lines; None where somebody has to be
-        waited for, or more is limited. It raises LimitExceeded or Unavailable.
+    def counter(self, entry: Entry) -> Counter | None:
+        """What charges one request to `entry`; None where somebody has to be waited for, or more is limited. It raises LimitExceeded or
+        Unavailable.
         """
-        count = self.ledger.counter(entry.bucket) if entry.is_plain else None
-        if count is None:
-            return None
-        allowed = self._allowed
+        return self.ledger.counter(entry.bucket, self._allowed, self._guarded) if entry.is_plain else None
 
-        def counted() -> bytes:
-            try:
-                told = count()
-            except (Refused, LedgerDown) as error:
-                self._not_made(error)
-                return b""
-            if self._down:
-                self.note_up()
-            allowed.pending += 1
-            return told
-
-        return counted
+    def _guarded(self, count: Callable[[], bytes]) -> bytes:
+        """What a caller hears whose request is counted; nothing when it is let in uncounted."""
+        try:
+            told = count()
+        except (Refused, LedgerDown) as error:
+            self._not_made(error)
+            return b""
+        if self._down:
+            self.note_up()
+        self._allowed.pending += 1
+        return told
 
     def _not_made(self, error: Refused | LedgerDown) -> None:
         """Raises what the caller hears; returns when the caller is let in all the same."""

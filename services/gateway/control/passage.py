@@ -11,12 +11,15 @@ from services.gateway.control.limits import Toll, lines_of
 from services.gateway.control.work import Work, begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from services.gateway.control.identity import Holder
-    from services.gateway.control.ledger import Reserved, Standing
+    from services.gateway.control.ledger import Counter, Reserved, Standing
     from services.gateway.control.limits import Entry, Limits
     from services.gateway.control.tokens import Ask
+
+
+def uncounted(_: float) -> bytes:
+    """Stands where nothing is counted, so that a caller hears nothing of it."""
+    return b""
 
 
 class Passage(Work):
@@ -33,8 +36,8 @@ class Passage(Work):
     """When the key expires that it was let in with, in seconds since 1970; it lets nobody in from then on. Zero once keys have changed."""
     is_shared: bool = True
     """Whether it is enough for all."""
-    count: Callable[[], bytes] = bytes
-    """Counts a request of those that share it, and returns what its caller hears of that; see `Limits.counter`."""
+    count: Counter = uncounted
+    """Counts a request of those that share it."""
     limits: Limits | None = None
     entry: Entry | None = None
     """What the caller is charged for each request; None when nothing limits all that it does."""

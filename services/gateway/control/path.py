@@ -12,7 +12,7 @@ from services.asgi import TIMEOUT_HEADER
 from services.errors import InvalidInput, Unavailable
 from services.gateway.control.identity import address_of
 from services.gateway.control.ledger import LedgerDown
-from services.gateway.control.passage import Passage
+from services.gateway.control.passage import Passage, uncounted
 from services.gateway.control.policy import need_of
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ class Control:
         passage = Passage(None, caller, holder=holder, key_name=name, limits=limits, entry=entry)
         if limits is not None:
             passage.counts = limits.by_model
-            counter = limits.counter(entry) if entry is not None else bytes
+            counter = limits.counter(entry) if entry is not None else uncounted
             passage.is_shared = counter is not None and not limits.by_model
-            passage.count = counter or bytes
+            passage.count = counter or uncounted
         if holder is not None:
             passage.restricted = holder.restricted
             passage.until = math.inf if holder.expires is None else holder.expires

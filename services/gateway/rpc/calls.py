@@ -128,7 +128,7 @@ class Calls:
 
         return run
 
-    def _begin(self, route: str, stream: Stream) -> tuple[int, AccessLine, bool]:
+    def _begin(self, route: str, stream: Stream) -> tuple[float, AccessLine, bool]:
         head = _head_of(stream)
         line = AccessLine(time.time(), head.request_id or self._ids.new(), "GRPC", route, 500, 0.0)
         work_for(Request(line, NOBODY))

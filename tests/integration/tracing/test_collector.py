@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from services.settings.telemetry import TracingSettings
 from services.telemetry.access_log import AccessLine
@@ -53,7 +52,7 @@ def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collecto
     tracing = make(collector, timeout=60)
     collector.gate.clear()
     line = AccessLine(0.0, "id", "GET", "/livez", 200, 0.0)
-    tracing.begin(line, None)
+    tracing.begin(line, None, is_sampled=True)
     tracing.end(line)
     began = time.monotonic()
     tracing.close()
@@ -64,8 +63,10 @@ def test_closing_waits_for_a_dead_collector_for_seconds_only(collector: Collecto
 def test_a_refused_request_does_not_keep_the_next_back_and_a_dead_collector_does(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, status: int | None, tried: int
 ) -> None:
-    spans: list[Any] = [TraceSpan(lambda _: None, "much", attributes={"text": "x" * 10**7}) for _ in range(2)]
-    for span in spans:
+    spans: list[TraceSpan] = []
+    for _ in range(2):
+        span = TraceSpan.first(spans.append, "much")
+        span.note({"text": "x" * 10**7})
         span.end()
     collector.status = status or 200
     settings = TracingSettings(endpoint=collector.url if status else "http://127.0.0.1:1", timeout=0.5)
@@ -78,7 +79,7 @@ def test_a_refused_request_does_not_keep_the_next_back_and_a_dead_collector_does
         return outcomes[-1]
 
     monkeypatch.setattr(exporter._client, "export", sending)
-    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert not exporter.send(spans)
     assert [one.status_code for one in outcomes] == [status] * tried
     exporter._client.shutdown()
 
@@ -99,7 +100,7 @@ def test_opentelemetrys_limits_of_attributes_hold(
     monkeypatch.setenv(f"OTEL_SPAN_ATTRIBUTE_{variable}_LIMIT", str(limit))
     tracing = make(collector)
     line = AccessLine(0.0, "longer than that", "GET", "/livez", 200, 0.0)
-    tracing.begin(line, None)
+    tracing.begin(line, None, is_sampled=True)
     tracing.end(line)
     found = collector.wait_for("GET /livez")["GET /livez"].attributes
     tracing.close()

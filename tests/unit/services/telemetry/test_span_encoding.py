@@ -15,23 +15,35 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
 
 from services.telemetry import span_encoding
 from services.telemetry.span_encoding import SpanEncoder
 from services.telemetry.spans import TraceSpan
-from services.telemetry.trace_context import Caller
+from services.telemetry.trace_context import Caller, RemoteSpan
 
-CALLER = Caller("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True, b"vendor=1").context()
+CALLER = Caller("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True, b"vendor=1").span()
 PLAIN = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=70)
 VALUES = PLAIN | st.lists(st.text(max_size=3), max_size=3) | st.lists(st.floats(allow_nan=False), max_size=3)
 ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=5), VALUES, max_size=5)
 ENCODER = SpanEncoder({}, "tandem", "1")
 
 
-def ended(**given: Any) -> TraceSpan:
-    span = TraceSpan(lambda _: None, "name", **given)
-    span.end(9)
+def ended(above: RemoteSpan | None = None, began: int = 7, **said: Any) -> TraceSpan:
+    span = TraceSpan.first(lambda _: None, "name", above, began)
+    for name, value in said.items():
+        setattr(span, name, value)
+    span.ended = 9
     return span
 
 
@@ -40,7 +52,8 @@ def of_the_sdk(resource: Resource, attributes: dict[str, Any], links: list[Link]
     kept = InMemorySpanExporter()
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    above = set_span_in_context(NonRecordingSpan(CALLER), Context())
+    caller = SpanContext(CALLER.trace_id, CALLER.span_id, True, TraceFlags(1), TraceState.from_header(["vendor=1"]))
+    above = set_span_in_context(NonRecordingSpan(caller), Context())
     span = provider.get_tracer("tandem", "1").start_span("name", above, SpanKind.CLIENT, attributes, links, 7)
     span.add_event("happened", timestamp=8)
     if failed:
@@ -54,14 +67,13 @@ def of_the_sdk(resource: Resource, attributes: dict[str, Any], links: list[Link]
 @given(ATTRIBUTES, st.integers(0, 3), st.booleans())
 def test_a_request_is_what_the_sdk_would_send(attributes: dict[str, Any], links: int, failed: bool) -> None:
     resource = Resource({"service.name": "test", "process.pid": 7})
-    linked = [Link(ended(parent=CALLER if at % 2 else None).context) for at in range(links)]
-    theirs = of_the_sdk(resource, attributes, linked, failed=failed)
-    ours = TraceSpan(lambda _: None, "name", CALLER, SpanKind.CLIENT, attributes, linked, 7)
-    ours.context = theirs.context
-    ours.events.append(("happened", 8))
+    linked = [ended(above=CALLER if at % 2 else None) for at in range(links)]
+    contexts = [SpanContext(one.trace_id, one.span_id, is_remote=False) for one in linked]
+    theirs = of_the_sdk(resource, attributes, [Link(one) for one in contexts], failed=failed)
+    ours = ended(CALLER, attributes=dict(attributes), links=linked, events=[("happened", 8)], kind=SpanKind.CLIENT)
+    ours.span_id = theirs.context.span_id
     if failed:
         ours.fail("unavailable")
-    ours.end(9)
     (sent,) = SpanEncoder(resource.attributes, "tandem", "1").requests([ours, ours])
     assert ExportTraceServiceRequest.FromString(sent) == encode_spans([theirs, theirs])
 
@@ -81,8 +93,7 @@ def test_what_no_trace_can_hold_is_left_out_alone(value: Any) -> None:
 def test_more_than_a_span_may_say_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")
-    other = ended().context
-    span = ended(attributes={"a": 1, "b": 2, "c": "long text"}, links=[Link(other)] * 1030)
+    span = ended(attributes={"a": 1, "b": 2, "c": "long text"}, links=[ended()] * 1030)
     found = Span.FromString(SpanEncoder({}, "tandem", "1").span(span))
     assert found.dropped_attributes_count == 1
     assert [one.value.string_value for one in found.attributes if one.key == "c"] == ["lon"]

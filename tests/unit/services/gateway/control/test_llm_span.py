@@ -25,7 +25,7 @@ ENCODER = SpanEncoder({}, "test", "1")
 def spanned(body: bytes, events: Sequence[bytes] = (), *, captures: bool = False, whole: bytes = b"") -> TraceSpan:
     """The span of one request, all of which can be exported."""
     kept: list[TraceSpan] = []
-    span = LLMSpan(TraceSpan(kept.append, "request"), "chat", "mini", body, captures=captures)
+    span = LLMSpan(TraceSpan.first(kept.append, "request"), "chat", "mini", body, captures=captures)
     span.events(events)
     if whole:
         span.answered(whole)
