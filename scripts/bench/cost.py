@@ -2,8 +2,9 @@
 
 Servers that differ in nothing else run side by side, and are loaded in turn, a short while each, over many rounds: what the
 machine does meanwhile hits all of them alike. Each is measured right beside the one without anything, so that a ratio is of two
-measurements that follow on each other. All are started anew every few rounds: of two processes that do the same, one may be slower
-by some percent for as long as it lives, by where its memory lies.
+measurements that follow on each other. It rests for a second between two of them and the others for many, so each is loaded for a second
+before it is measured. All are started anew every few rounds: of two processes that do the same, one may be slower by some percent for as
+long as it lives, by where its memory lies.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from scripts.bench.messages import Body
     from scripts.bench.server import Command
 
 BUSY = Load(64)
@@ -38,6 +40,7 @@ LEAST = 0.9
 """Share of the throughput without all of it that must be left."""
 _FIRST_PORT = 3500
 _SETTLE_SECONDS = 2.0
+_WARM_SECONDS = 1
 _ROUNDS_A_START = 2
 """Rounds after which all are started anew."""
 _BARE = "without"
@@ -85,7 +88,7 @@ class Setting:
     variant: Variant
     peer: Peer
     server: Server
-    headers: dict[str, str]
+    body: Body
 
 
 def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int:
@@ -139,9 +142,8 @@ def _serving(variant: Variant, at: int, collector: str) -> Iterator[Setting]:
     body = replace(messages.iris("classify", 1), headers={"content-type": "application/json", **headers})
     with running(peer.prepare(peer), peer.port, peer.log_file) as server:
         server.wait(lambda: messages.post(peer.url, body)[0] == 200, peer.start_timeout)  # noqa: PLR2004 - HTTP's OK
-        wrk.measure(peer.url, body, "cost-warm", BUSY.connections, 1)
         print(f"{variant.name}: up", flush=True)
-        yield Setting(variant, peer, server, headers)
+        yield Setting(variant, peer, server, body)
 
 
 def peer_of(variant: Variant, at: int, collector: str) -> Peer:
@@ -173,7 +175,8 @@ def _make_key(file: Path) -> str:
 
 
 def _measure(one: Setting, number: int, seconds: float) -> Sample:
-    sample = rounds.measure(one.peer, one.server, BUSY, number, seconds, one.headers)
+    wrk.measure(one.peer.url, one.body, "cost-warm", BUSY.connections, _WARM_SECONDS)
+    sample = rounds.measure(one.peer, one.server, BUSY, number, seconds, one.body.headers)
     return replace(sample, peer=one.variant.name)
 
 
