@@ -89,8 +89,10 @@ class SpanSender:
             self._send_some()
 
     def _send_some(self) -> None:
-        """Send those that have waited longest."""
+        """Send those that have waited longest, if any wait."""
         together = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+        if not together:
+            return
         try:
             self._sender.send(together)
         except Exception:

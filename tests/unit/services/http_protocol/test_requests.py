@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -21,9 +22,11 @@ from tests.unit.services.http_protocol.echoing import CHUNKED, POST, connected, 
 from tests.wire import request, wire
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from services.asgi import Receive, Scope, Send
+    from tests.wire import Wire
 
 UPGRADES = (
     (
@@ -161,35 +164,38 @@ async def test_request_is_what_uvicorn_would_make_of_it(head: bytes) -> None:
         assert getattr(ours, name) == getattr(plain, name), name
 
 
-async def test_request_behind_a_long_body_works_in_a_context_of_its_own(tmp_path: Path) -> None:
-    """Not in that of the request whose reading went on with the body, and with it the connection's."""
+@pytest.fixture
+def began_in() -> list[str]:
+    """What the app of `remembering` has found set where each request began."""
+    return []
+
+
+@asynccontextmanager
+async def remembering(path: Path, began_in: list[str]) -> AsyncIterator[Wire]:
+    """A connection to an app that sets a context variable in each request."""
     whose: ContextVar[str] = ContextVar("whose", default="nobody's")
-    found = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append(whose.get())
+        began_in.append(whose.get())
         whose.set(scope["path"])
         await read_body(scope, receive, 2**24)
         await send_json(send, 200, b"{}")
 
-    async with asyncio.timeout(30), listening(app, tmp_path / "socket"), wire(tmp_path / "socket") as client:
-        for path in (b"/long", b"/1", b"/2"):
-            body = b"x" * 2**22 if path == b"/long" else b""
-            assert (await client.ask(request(path, method=POST, body=body))).status == 200
-    assert found == ["nobody's"] * 3
+    async with asyncio.timeout(30), listening(app, path / "socket"), wire(path / "socket") as client:
+        yield client
 
 
-async def test_pipelined_request_works_in_a_context_of_its_own(tmp_path: Path) -> None:
+async def test_request_behind_a_long_body_works_in_a_context_of_its_own(tmp_path: Path, began_in: list[str]) -> None:
+    """Not in that of the request whose reading went on with the body, and with it the connection's."""
+    async with remembering(tmp_path, began_in) as client:
+        for path, size in ((b"/long", 2**22), (b"/1", 0), (b"/2", 0)):
+            assert (await client.ask(request(path, method=POST, body=b"x" * size))).status == 200
+    assert began_in == ["nobody's"] * 3
+
+
+async def test_pipelined_request_works_in_a_context_of_its_own(tmp_path: Path, began_in: list[str]) -> None:
     """Not in that of the request before, whose end begins it: it would have its deadline."""
-    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
-    found = []
-
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        found.append(whose.get())
-        whose.set(scope["path"])
-        await send_json(send, 200, b"{}")
-
-    async with asyncio.timeout(30), listening(app, tmp_path / "socket"), wire(tmp_path / "socket") as client:
+    async with remembering(tmp_path, began_in) as client:
         await client.send(request(b"/1") + request(b"/2") + request(b"/3"))
         assert [(await client.answer()).status for _ in range(3)] == [200] * 3
-    assert found == ["nobody's"] * 3
+    assert began_in == ["nobody's"] * 3

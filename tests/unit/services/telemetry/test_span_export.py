@@ -87,6 +87,14 @@ def test_few_go_when_their_time_has_come(sent: Sent) -> None:
     assert sent.requests == [[0]]
 
 
+def test_nothing_is_sent_where_nothing_waits(sent: Sent) -> None:
+    """Which would be taken for a collector that takes spans again."""
+    idle = sender(export_interval=0.001)
+    time.sleep(0.05)
+    idle.close()
+    assert sent.requests == []
+
+
 def test_the_oldest_make_room(sent: Sent) -> None:
     small = sender(queue_size=5, export_interval=1000)
     sent.gate.clear()
