@@ -1,10 +1,8 @@
 """What keys, limits, log, metrics and traces cost on the hot path: `make bench ARGS=--cost`.
 
-Servers that differ in nothing else run side by side, and are loaded in turn, a short while each, over many rounds: what the
-machine does meanwhile hits all of them alike. Each is measured right beside the one without anything, so that a ratio is of two
-measurements that follow on each other. It rests for a second between two of them and the others for many, so each is loaded for a second
-before it is measured. All are started anew every few rounds: of two processes that do the same, one may be slower by some percent for as
-long as it lives, by where its memory lies.
+Servers that differ in nothing else run side by side. Each is measured beside the one without anything, by turns (`turns.py`): what the
+machine does meanwhile hits both alike. All are started anew each round: of two processes that do the same, one may be slower by some
+percent for as long as it lives, by where its memory lies.
 """
 
 from __future__ import annotations
@@ -13,26 +11,26 @@ import asyncio
 import contextlib
 import time
 from dataclasses import asdict, dataclass, field, replace
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from scripts.bench import messages, report, rounds, tables, wrk
+from scripts.bench import messages, report, tables
 from scripts.bench.catalogue import Peer, tandem_alone
 from scripts.bench.collector import collecting
 from scripts.bench.environments import Unavailable
 from scripts.bench.goals import Goal
 from scripts.bench.paths import WORK
 from scripts.bench.samples import Load, Sample, as_json, ratio, ratios, summarise
-from scripts.bench.server import Server, StartError, running
+from scripts.bench.server import StartError, running
+from scripts.bench.turns import Contestant, by_turns
 from services.gateway.control.keys import Key, added, digest_of, new_secret
 from services.gateway.control.keys_file import FileKeys
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from scripts.bench.messages import Body
     from scripts.bench.server import Command
 
 BUSY = Load(64)
@@ -40,9 +38,6 @@ LEAST = 0.9
 """Share of the throughput without all of it that must be left."""
 _FIRST_PORT = 3500
 _SETTLE_SECONDS = 2.0
-_WARM_SECONDS = 1
-_ROUNDS_A_START = 2
-"""Rounds after which all are started anew."""
 _BARE = "without"
 _UNOBSERVED = "scripts.bench.unobserved:Gateway"
 _MANY = "1000000000"
@@ -81,22 +76,12 @@ HELD = ("all", "all-traced-0", "all-traced-1")
 """The variants that the goal is for."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A variant that runs."""
-
-    variant: Variant
-    peer: Peer
-    server: Server
-    body: Body
-
-
 def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int:
     """Measure every variant, print and write `cost.json`; exit status 1 when the goal is missed or nothing was measured."""
     samples: list[Sample] = []
     try:
-        for first in range(0, options.rounds, _ROUNDS_A_START):
-            _measure_rounds(range(first, min(first + _ROUNDS_A_START, options.rounds)), options.seconds, samples)
+        for number in range(options.rounds):
+            _measure_round(number, options.seconds, samples)
     except (StartError, Unavailable) as error:
         print(f"not run: {error}")
         return 1
@@ -105,18 +90,16 @@ def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int
     return 0 if all(one.met for one in goals) else 1
 
 
-def _measure_rounds(numbers: Iterable[int], seconds: float, samples: list[Sample]) -> None:
-    """Start every variant, and add the samples of some rounds to `samples`."""
+def _measure_round(number: int, seconds: float, samples: list[Sample]) -> None:
+    """Start every variant, and add each one's sample, and that of the one beside it, to `samples`."""
     with contextlib.ExitStack() as stack:
         collector = stack.enter_context(collecting())
-        settings = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
+        bare, *others = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
         time.sleep(_SETTLE_SECONDS)
-        bare, *others = settings
-        for number in numbers:
-            for at, one in enumerate(others):
-                for each in (bare, one) if (number + at) % 2 else (one, bare):
-                    samples.append(_measure(each, number * len(others) + at, seconds))
-                    _say(samples[-1])
+        for at, one in enumerate(others):
+            for sample in by_turns((bare, one), BUSY, number * len(others) + at, seconds):
+                samples.append(sample)
+                _say(sample)
 
 
 def check(samples: Sequence[Sample]) -> list[Goal]:
@@ -132,7 +115,7 @@ def check(samples: Sequence[Sample]) -> list[Goal]:
 
 
 @contextlib.contextmanager
-def _serving(variant: Variant, at: int, collector: str) -> Iterator[Setting]:
+def _serving(variant: Variant, at: int, collector: str) -> Iterator[Contestant]:
     """A server of `variant`, warm, with a folder of its own."""
     peer = peer_of(variant, at, collector)
     headers = {}
@@ -143,7 +126,7 @@ def _serving(variant: Variant, at: int, collector: str) -> Iterator[Setting]:
     with running(peer.prepare(peer), peer.port, peer.log_file) as server:
         server.wait(lambda: messages.post(peer.url, body)[0] == 200, peer.start_timeout)  # noqa: PLR2004 - HTTP's OK
         print(f"{variant.name}: up", flush=True)
-        yield Setting(variant, peer, server, body)
+        yield Contestant(variant.name, peer.url, server, body)
 
 
 def peer_of(variant: Variant, at: int, collector: str) -> Peer:
@@ -174,12 +157,6 @@ def _make_key(file: Path) -> str:
     return secret
 
 
-def _measure(one: Setting, number: int, seconds: float) -> Sample:
-    wrk.measure(one.peer.url, one.body, "cost-warm", BUSY.connections, _WARM_SECONDS)
-    sample = rounds.measure(one.peer, one.server, BUSY, number, seconds, one.body.headers)
-    return replace(sample, peer=one.variant.name)
-
-
 def _cpu_us(sample: Sample) -> float:
     """The server's CPU time a request, in microseconds."""
     return 1e6 * sample.server_cores / sample.per_second
@@ -194,14 +171,9 @@ def _say(sample: Sample) -> None:
 
 
 def doubt(samples: Sequence[Sample], name: str) -> float | None:
-    """Two standard errors of the share that a variant leaves: what the starts differ by, whose pairs are no more independent than
-    their servers. None of a single start.
-    """
-    starts: dict[int, list[Sample]] = {}
-    for one in samples:
-        starts.setdefault(one.round // (_ROUNDS_A_START * (len(VARIANTS) - 1)), []).append(one)
-    means = [fmean(found) for start in starts.values() if (found := ratios(start, BUSY, name, _BARE))]
-    return 2 * stdev(means) / len(means) ** 0.5 if len(means) > 1 else None
+    """Two standard errors of the share that a variant leaves, by the rounds; none of a single one."""
+    found = ratios(samples, BUSY, name, _BARE)
+    return 2 * stdev(found) / len(found) ** 0.5 if len(found) > 1 else None
 
 
 def _share(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from scripts.bench.samples import Load, Sample, Start
 from scripts.bench.server import Server, StartError, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from scripts.bench.catalogue import Peer
     from scripts.bench.messages import Body
@@ -148,12 +148,10 @@ def measure(
     load: Load,
     number: int,
     seconds: float,
-    headers: Mapping[str, str] | None = None,
     models: Sequence[str] = ("iris",),
 ) -> Sample:
-    """One point: what the clients saw and what it cost. `headers` go with each request, which are for each of `models` by turns."""
-    first, *more = (messages.iris(peer.protocol, load.rows, model) for model in models)
-    body = replace(first, headers={**first.headers, **(headers or {})})
+    """One point: what the clients saw and what it cost. Requests are for each of `models` by turns."""
+    body, *more = (messages.iris(peer.protocol, load.rows, model) for model in models)
     fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds, more)
     server.trim_log()
     before, machine_before = server.usage(), _machine_cpu()
