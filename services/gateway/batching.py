@@ -161,7 +161,7 @@ class Batcher(Generic[Payload, Result]):
                     queued_at = item.queued_at
                     waited = round(now - queued_at, 6)
                 line = item.line
-                if line is not NO_LINE:
+                if waited and line is not NO_LINE:
                     before = line.queue_seconds
                     line.queue_seconds = round(before + waited, 6) if before else waited
         return batch

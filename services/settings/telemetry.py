@@ -40,9 +40,11 @@ class TracingSettings(Section):
     queue_size: int = Field(
         4096,
         ge=1,
-        description="Ended spans of one process that may wait for the collector, which are looked at ten times a second; more are dropped.",
+        description="Ended spans of one process that may wait for the collector; more are dropped.",
     )
-    export_interval: float = Field(1.0, gt=0, description="Seconds between two exports.")
+    export_interval: float = Field(
+        5.0, gt=0, description="Seconds between two exports, as in OpenTelemetry's own SDK; many spans go before."
+    )
     timeout: float = Field(5.0, gt=0, description="Seconds that a request to the collector may take, retries included.")
 
     @property

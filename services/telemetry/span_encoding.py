@@ -21,6 +21,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import SpanKind
 
+from services.telemetry.spans import REQUEST_ID
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -60,7 +62,9 @@ _ENDED = Span(end_time_unix_nano=1).SerializeToString()[:1]
 _IDS = struct.Struct("<2s16s2s8s")
 _TIMES = struct.Struct("<cQcQ")
 _MESSAGE = 2
-"""The type of a field that is a message."""
+"""The type of a field that is a message, or a text."""
+_SEVEN_BITS = 0x7F
+"""The most of a number that a byte of a varint holds."""
 
 
 class SpanEncoder:
@@ -105,7 +109,7 @@ class SpanEncoder:
             (_known_name if _is_kept(span.name) else _named)(span.name, span.kind),
             _TIMES.pack(_BEGAN, span.began, _ENDED, span.ended),
             _FAILED if span.failed else _UNSET,
-            *[(_known if _is_kept(value) else _attribute)(name, value) for name, value in said.items()],
+            *[_said(name, value) for name, value in said.items()],
         ]
         if span.parent_id:
             parts += (_PARENT, span.parent_id.to_bytes(8))
@@ -151,6 +155,23 @@ def _attribute(name: str, value: AttributeValue) -> bytes:
 _known = lru_cache(_KEPT, typed=True)(_attribute)
 
 
+def _said(name: str, value: AttributeValue) -> bytes:
+    if name == REQUEST_ID:
+        return _text(name, str(value))
+    return _known(name, value) if _is_kept(value) else _attribute(name, value)
+
+
+def _text(name: str, value: str) -> bytes:
+    """An attribute that is a text which is not said again: without the objects that a message is made of."""
+    told = _field(AnyValue.STRING_VALUE_FIELD_NUMBER, value.encode())
+    return _field(Span.ATTRIBUTES_FIELD_NUMBER, _key(name) + _field(KeyValue.VALUE_FIELD_NUMBER, told))
+
+
+@lru_cache
+def _key(name: str) -> bytes:
+    return KeyValue(key=name).SerializeToString()
+
+
 def _is_kept(value: AttributeValue) -> bool:
     return len(value) <= _LONGEST_KEPT if isinstance(value, str) else isinstance(value, int)
 
@@ -171,9 +192,11 @@ def _value(value: AttributeValue) -> AnyValue:
 
 def _field(number: int, content: bytes) -> bytes:
     """A field that is a message: its number and type, the length as a varint, and the message."""
-    head = bytearray((number << 3 | _MESSAGE,))
     left = len(content)
-    while left > 0x7F:  # noqa: PLR2004 - seven bits a byte
+    if left <= _SEVEN_BITS:
+        return bytes((number << 3 | _MESSAGE, left)) + content
+    head = bytearray((number << 3 | _MESSAGE,))
+    while left > _SEVEN_BITS:
         head.append(left & 0x7F | 0x80)
         left >>= 7
     head.append(left)

@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.settings.telemetry import TracingSettings
-    from services.telemetry.spans import Sink, TraceSpan
+    from services.telemetry.spans import TraceSpan
 
 logger = logging.getLogger("tandem.tracing")
 
 _MOST_TOGETHER = 1024
-"""Spans of an export, which costs as much as to encode two hundred of them."""
-_LOOK_SECONDS = 0.1
-"""How often the queue is looked at, for whether so many wait or it is time."""
+"""Spans of an export, and how many go before it is time: one costs as much as to encode some hundred of them."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -61,17 +59,24 @@ class SpanSender:
         self._interval = settings.export_interval
         self._most = min(_MOST_TOGETHER, settings.queue_size)
         self._waiting: deque[TraceSpan] = deque(maxlen=settings.queue_size)  # the oldest make room
-        self.take: Sink = self._waiting.append
-        """Has a span sent that has ended."""
-        self._closing = threading.Event()
+        self._called = threading.Event()
+        """Set to have the thread look at what waits before it is time."""
+        self._closing = False
         self._closed = False
         """Whether nothing more may be sent."""
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
+    def take(self, span: TraceSpan) -> None:
+        """Have a span sent that has ended."""
+        self._waiting.append(span)
+        if len(self._waiting) >= self._most and not self._called.is_set():
+            self._called.set()
+
     def close(self) -> None:
         """Send what is left, as far as that takes no longer than two seconds."""
-        self._closing.set()
+        self._closing = True
+        self._called.set()
         self._thread.join(_CLOSE_SECONDS)
         self._closed = True
         self._sender.shutdown()  # type: ignore[no-untyped-call]
@@ -79,12 +84,14 @@ class SpanSender:
     def _run(self) -> None:
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # whoever traces all HTTP must not trace this
         due = time.monotonic() + self._interval
-        while not self._closing.wait(min(_LOOK_SECONDS, self._interval)):
+        while not self._closing:
+            self._called.wait(max(0.0, due - time.monotonic()))
+            self._called.clear()  # before the look, so that whoever comes after it calls again
+            while len(self._waiting) >= self._most and not self._closing:
+                self._send_some()
             if time.monotonic() >= due:
                 self._send_some()
                 due = time.monotonic() + self._interval
-            while len(self._waiting) >= self._most and not self._closing.is_set():
-                self._send_some()
         while self._waiting and not self._closed:
             self._send_some()
 

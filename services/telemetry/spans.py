@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 Outcome = TypeVar("Outcome")
 
+REQUEST_ID = "tandem.request.id"
+"""The one attribute that no two spans have alike."""
 _CURRENT: ContextVar[TraceSpan | None] = ContextVar("tandem_span", default=None)
 current_span = _CURRENT.get
 """The span that this task works under; None unless the request is sampled."""

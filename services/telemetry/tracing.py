@@ -6,7 +6,7 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from services.telemetry.spans import TraceSpan, make_current
+from services.telemetry.spans import REQUEST_ID, TraceSpan, make_current
 from services.telemetry.trace_context import PARENT, STATE, caller_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Tracing:
 
 def _attributes(line: AccessLine) -> dict[str, AttributeValue]:
     """What a request's span says, under OpenTelemetry's names where there is one."""
-    found: dict[str, AttributeValue] = {"tandem.request.id": line.request_id}
+    found: dict[str, AttributeValue] = {REQUEST_ID: line.request_id}
     if line.method == "GRPC":
         service, _, method = line.route[1:].partition("/")
         found |= {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}

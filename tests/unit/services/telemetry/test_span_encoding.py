@@ -29,13 +29,14 @@ from opentelemetry.trace import (
 
 from services.telemetry import span_encoding
 from services.telemetry.span_encoding import SpanEncoder
-from services.telemetry.spans import TraceSpan
+from services.telemetry.spans import REQUEST_ID, TraceSpan
 from services.telemetry.trace_context import Caller, RemoteSpan
 
 CALLER = Caller("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True, b"vendor=1").span()
 PLAIN = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=70)
 VALUES = PLAIN | st.lists(st.text(max_size=3), max_size=3) | st.lists(st.floats(allow_nan=False), max_size=3)
-ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=5), VALUES, max_size=5)
+OTHERS = st.dictionaries(st.text(min_size=1, max_size=5), VALUES, max_size=5)
+ATTRIBUTES = OTHERS | st.builds(lambda value, others: {REQUEST_ID: value, **others}, st.text(max_size=300), OTHERS)
 ENCODER = SpanEncoder({}, "tandem", "1")
 
 

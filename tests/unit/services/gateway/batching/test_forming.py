@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from services.gateway.batching import BatchLimits
@@ -97,5 +98,18 @@ def test_the_line_of_a_request_says_how_long_it_waited_in_whole_microseconds() -
         assert model.batches == [[0], [1], [3], [2]]
         assert line.queue_seconds == 0.3
         assert NO_LINE.queue_seconds == 0.0
+
+    run_virtually(scenario())
+
+
+def test_a_line_says_nothing_of_the_queue_where_nothing_waited() -> None:
+    """As of everything else that is zero."""
+
+    async def scenario() -> None:
+        batcher, _ = make(Model(0.1))
+        line = AccessLine(0.0, "id", "POST", "/classify", 200, 0.0)
+        work_for(Request(line, NOBODY))
+        await batcher.submit(0, 1, 60.0)
+        assert b"queue_seconds" not in msgspec.json.encode(line)
 
     run_virtually(scenario())
