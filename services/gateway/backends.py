@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from opentelemetry.trace import SpanKind
 
 from models.spec import Attributions
 from services.classifier.routes import (
@@ -27,7 +26,7 @@ from services.gateway.agreement import merged, together
 from services.gateway.control.work import seconds_left
 from services.gateway.stacking import grouped, row_count, split, stacked
 from services.runtime import STATUS_PATH
-from services.telemetry.spans import current_span
+from services.telemetry.spans import CLIENT, current_span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -207,17 +206,19 @@ class RemoteClassifier:
         if above is None:
             frame = encode_frame(spec.name, spec.version, tensors, timeout=timeout)
             return await self._ask(path, frame, seconds_left(self._timeout))
-        with above.child("hop", {}, kind=SpanKind.CLIENT) as hop:
+        hop = above.child("hop", {"tandem.model.name": spec.name, "tandem.model.version": spec.version}, kind=CLIENT)
+        try:
+            parent, state = hop.traceparent, hop.trace_state
             frame = encode_frame(
-                spec.name,
-                spec.version,
-                tensors,
-                traceparent=hop.traceparent,
-                tracestate=hop.trace_state,
-                timeout=timeout,
+                spec.name, spec.version, tensors, traceparent=parent, tracestate=state, timeout=timeout
             )
-            hop.note({"tandem.model.name": spec.name, "tandem.model.version": spec.version, "tandem.bytes": len(frame)})
+            hop.attributes["tandem.bytes"] = len(frame)
             return await self._ask(path, frame, seconds_left(self._timeout))
+        except BaseException as error:
+            hop.fail_with(error)
+            raise
+        finally:
+            hop.end()
 
     async def _ask(self, path: str, frame: bytes, timeout: float) -> bytes:
         status, body = await self._upstream.call("POST", path, body=frame, headers=_FRAME_HEADERS, timeout=timeout)

@@ -101,7 +101,8 @@ class SpanEncoder:
 
     def span(self, span: TraceSpan) -> bytes:
         """A Span, of one that has ended."""
-        said: Mapping[str, AttributeValue] = span.attributes
+        attributes = span.attributes if span.describe is None else {**span.describe(), **span.attributes}
+        said: Mapping[str, AttributeValue] = attributes
         if self._longest is not None or (self._most is not None and len(said) > self._most):
             said = dict(BoundedAttributes(self._most, said, max_value_len=self._longest))
         parts = [
@@ -114,13 +115,13 @@ class SpanEncoder:
         if span.parent_id:
             parts += (_PARENT, span.parent_id.to_bytes(8))
         parts.append(_REMOTE if span.has_remote_parent else _HERE)
-        if span.events or span.links or span.trace_state or said is not span.attributes:
+        if span.events or span.links or span.trace_state or said is not attributes:
             rest = Span(
                 trace_state=span.trace_state,
                 events=[Span.Event(name=name, time_unix_nano=at) for name, at in span.events],
                 links=[_link(one) for one in span.links[:_MOST_LINKS]],
                 dropped_links_count=len(span.links[_MOST_LINKS:]),
-                dropped_attributes_count=len(span.attributes) - len(said),
+                dropped_attributes_count=len(attributes) - len(said),
             )
             parts.append(rest.SerializeToString())
         return b"".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.telemetry.spans import REQUEST_ID, TraceSpan, make_current
@@ -31,6 +32,8 @@ class Tracing:
     def __init__(self, settings: TracingSettings, sink: Sink, close: Callable[[], None]) -> None:
         """`sink` gets each span that has ended; `close` sends what is left when the process ends."""
         self._ratio = settings.sample_ratio
+        self._log_passed = math.log1p(-self._ratio) if 0 < self._ratio < 1 else 0.0
+        """Logarithm of the share that is not sampled."""
         self._follows = settings.follow_caller
         self._sink = sink
         self._open: dict[int, TraceSpan] = {}
@@ -58,7 +61,7 @@ class Tracing:
         if span is None:
             return
         make_current(None)
-        span.attributes = _attributes(line)
+        span.describe = partial(_attributes, line)
         if line.status >= _FAILED:
             span.fail(line.error or str(line.status))
         span.end()
@@ -77,7 +80,7 @@ class Tracing:
             return 0
         if self._ratio <= 0:
             return NEVER
-        gap = math.log(1 - random.random()) / math.log1p(-self._ratio)  # noqa: S311 - a sample, no secret
+        gap = math.log(1 - random.random()) / self._log_passed  # noqa: S311 - a sample, no secret
         return int(min(gap, NEVER))
 
     def _samples(self, caller: Caller) -> bool:

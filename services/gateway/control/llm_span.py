@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from opentelemetry.trace import SpanKind
 
 from services.telemetry.generation import CANCELLED, PROVIDER
+from services.telemetry.spans import CLIENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class LLMSpan:
         attributes["gen_ai.operation.name"] = operation
         attributes["gen_ai.provider.name"] = PROVIDER
         attributes["gen_ai.request.model"] = model
-        self._span = above.child(f"{operation} {model}", attributes, kind=SpanKind.CLIENT)
+        self._span = above.child(f"{operation} {model}", attributes, kind=CLIENT)
         self._captures = captures
         self._known: _Answered | None = None
         self._reasons: dict[int, str] = {}
