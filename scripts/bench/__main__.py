@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -128,4 +129,6 @@ def _quiet(*, busy_ok: bool) -> bool:
 
 
 if __name__ == "__main__":
+    for one in (signal.SIGTERM, signal.SIGHUP):  # so that what was started is stopped, and nothing stays stopped
+        signal.signal(one, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from scripts.bench import messages, report, tables
+from scripts.bench import messages, report, tables, wrk
 from scripts.bench.catalogue import Peer, tandem_alone
 from scripts.bench.collector import collecting
 from scripts.bench.environments import Unavailable
@@ -38,6 +38,7 @@ LEAST = 0.9
 """Share of the throughput without all of it that must be left."""
 _FIRST_PORT = 3500
 _SETTLE_SECONDS = 2.0
+_WARM_SECONDS = 1
 _BARE = "without"
 _UNOBSERVED = "scripts.bench.unobserved:Gateway"
 _MANY = "1000000000"
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace, facts: dict[str, Any], folder: Path) -> int
     try:
         for number in range(options.rounds):
             _measure_round(number, options.seconds, samples)
-    except (StartError, Unavailable) as error:
+    except (StartError, Unavailable, RuntimeError) as error:
         print(f"not run: {error}")
         return 1
     goals = check(samples)
@@ -96,8 +97,12 @@ def _measure_round(number: int, seconds: float, samples: list[Sample]) -> None:
         collector = stack.enter_context(collecting())
         bare, *others = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
         time.sleep(_SETTLE_SECONDS)
-        for at, one in enumerate(others):
-            for sample in by_turns((bare, one), BUSY, number * len(others) + at, seconds):
+        for one in (bare, *others):
+            wrk.measure(one.url, one.body, "cost-warm", BUSY.connections, _WARM_SECONDS)
+        first = number % len(others)  # whoever is measured later is compared with one that has run for longer
+        for at, one in enumerate((*others[first:], *others[:first])):
+            pair = (one, bare) if at % 2 else (bare, one)
+            for sample in by_turns(pair, BUSY, number * len(others) + at, seconds):
                 samples.append(sample)
                 _say(sample)
 

@@ -22,6 +22,12 @@ def busy_cores(seconds: float = 3.0) -> float:
     return psutil.cpu_percent(interval=seconds) / 100 * (psutil.cpu_count() or 1)
 
 
+def cpu_seconds() -> float:
+    """CPU seconds that the whole machine has spent on something."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + getattr(times, "irq", 0) + getattr(times, "softirq", 0))
+
+
 def describe() -> dict[str, Any]:
     """Hardware, system, versions and commit; no host name, no path."""
     return {

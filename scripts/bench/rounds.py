@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil
-
-from scripts.bench import h2load, messages, wrk
+from scripts.bench import h2load, machine, messages, wrk
 from scripts.bench.environments import Unavailable
 from scripts.bench.samples import Load, Sample, Start
 from scripts.bench.server import Server, StartError, running
@@ -154,11 +152,11 @@ def measure(
     body, *more = (messages.iris(peer.protocol, load.rows, model) for model in models)
     fire = _client(peer, body, f"{peer.protocol}-{load.rows}", load.connections, seconds, more)
     server.trim_log()
-    before, machine_before = server.usage(), _machine_cpu()
+    before, machine_before = server.usage(), machine.cpu_seconds()
     began = time.perf_counter()
     outcome = fire()
     elapsed = time.perf_counter() - began
-    after, machine_after = server.usage(), _machine_cpu()
+    after, machine_after = server.usage(), machine.cpu_seconds()
     server_cpu = after.cpu_seconds - before.cpu_seconds
     others = machine_after - machine_before - server_cpu - outcome.client_cpu_seconds
     return Sample(
@@ -191,12 +189,6 @@ def _client(
 def _metrics(peer: Peer) -> str:
     status, text = messages.get(peer.at("/metrics"))
     return text.decode(errors="replace") if status == 200 else ""  # noqa: PLR2004 - HTTP's OK
-
-
-def _machine_cpu() -> float:
-    """CPU seconds that the whole machine has spent on something."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + getattr(times, "irq", 0) + getattr(times, "softirq", 0))
 
 
 def _say(sample: Sample) -> None:

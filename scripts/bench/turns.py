@@ -1,21 +1,23 @@
 """Servers that are measured by turns of some hundredths of a second, so that whatever the machine does meanwhile hits all of them alike.
 
 While one has its turn, the others and their clients are stopped: what a server does in the background, as to write its log or to send
-spans, falls into its own turns, and what it does once in a while, more often a request than if it ran alone. Speeds are of the turns.
-Latencies are of a second before them, which nothing interrupts.
+spans, falls into its own turns, and what it does once in a while, more often a request than if it ran alone. Waiting alone is free while
+one rests, so this is for servers that are busy all the time. Speeds are of the turns. Latencies are of a second before them, which
+nothing interrupts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scripts.bench import wrk
+from scripts.bench import machine, wrk
 from scripts.bench.samples import Sample
 
 if TYPE_CHECKING:
@@ -30,8 +32,7 @@ TURN_SECONDS = 0.05
 _PLAIN_SECONDS = 1
 _TRY_SECONDS = 0.5
 _TRIES = 20
-_MOST_SECONDS = 600
-"""After which a client ends that nobody has stopped."""
+_SLACK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,26 @@ class Contestant:
 def by_turns(contestants: Sequence[Contestant], load: Load, number: int, seconds: float) -> list[Sample]:
     """One sample of each, of `seconds` at least, all of the round `number`. Every second time they follow on each other in reverse order, so
     that a steady drift hits all alike.
+
+    Raises:
+        RuntimeError: a client failed.
+
     """
+    count = 2 * math.ceil(seconds / TURN_SECONDS / 2)
+    most = 2 * count * TURN_SECONDS * len(contestants) + _SLACK_SECONDS
     with contextlib.ExitStack() as stack:
         turns = [_Turns(one, load) for one in contestants]
         for one in turns:
-            one.begin()
             stack.callback(one.give_up)
-        for order in range(2 * max(1, round(seconds / TURN_SECONDS / 2))):
+            one.begin(most)
+        began, machine_before = time.perf_counter(), machine.cpu_seconds()
+        for order in range(count):
             for one in reversed(turns) if order % 2 else turns:
                 one.take()
-        return [one.end(number) for one in turns]
+        elapsed, used = time.perf_counter() - began, machine.cpu_seconds() - machine_before
+        samples = [one.end(number) for one in turns]
+        own = sum(one.cpu_seconds for one in turns)
+        return [replace(one, other_cores=max(0.0, used - own) / elapsed) for one in samples]
 
 
 class _Turns:
@@ -69,14 +80,17 @@ class _Turns:
         self._name = f"turns-{contestant.name}"
         self._plain = wrk.measure(contestant.url, contestant.body, self._name, load.connections, _PLAIN_SECONDS)
         contestant.server.trim_log()
-
-    def begin(self) -> None:
-        """Start its client, and stop both."""
-        one = self._contestant
-        self._pids = [process.pid for process in one.server.processes()]
-        self._usage = one.server.usage()
-        self._client = wrk.start(one.url, one.body, self._name, self._load.connections, _MOST_SECONDS)
+        self._pids = [process.pid for process in contestant.server.processes()]
+        self._usage = contestant.server.usage()
+        self._client: subprocess.Popen[str] | None = None
         self._seconds = 0.0
+        self.cpu_seconds = 0.0
+        """What server and client used, once the turns have ended."""
+
+    def begin(self, most: float) -> None:
+        """Start its client, which ends after so many seconds that nobody has ended it, and stop both."""
+        one = self._contestant
+        self._client = wrk.start(one.url, one.body, self._name, self._load.connections, most)
         self._stop()
 
     def take(self) -> None:
@@ -90,11 +104,12 @@ class _Turns:
     def end(self, number: int) -> Sample:
         """What was measured. The server goes on."""
         one, plain = self._contestant, self._plain
+        server_cpu = one.server.usage().cpu_seconds - self._usage.cpu_seconds
         client_cpu = wrk.children_cpu()
         output = self._told()
         self._go_on()
         found = wrk.parse(output, wrk.children_cpu() - client_cpu)
-        usage = one.server.usage()
+        self.cpu_seconds = server_cpu + found.client_cpu_seconds
         return Sample(
             peer=one.name,
             round=number,
@@ -106,32 +121,37 @@ class _Turns:
             longest=plain.longest,
             errors=plain.errors + found.errors,
             socket_errors=plain.socket_errors + found.socket_errors,
-            server_cores=(usage.cpu_seconds - self._usage.cpu_seconds) / self._seconds,
+            server_cores=server_cpu / self._seconds,
             client_cores=found.client_cpu_seconds / self._seconds,
             other_cores=0.0,
-            rss_mib=usage.rss_bytes / 2**20,
+            rss_mib=one.server.usage().rss_bytes / 2**20,
         )
 
     def _told(self) -> str:
         """What the client says at its end, while its server is still stopped, so that nothing more comes.
 
         Raises:
-            RuntimeError: it does not end.
+            RuntimeError: it has ended before, or does not end.
 
         """
-        self._client.send_signal(signal.SIGCONT)
+        client = self._client
+        assert client is not None
+        if client.poll() is not None:
+            raise RuntimeError(f"wrk ended in the midst of its turns, with status {client.returncode}")
+        client.send_signal(signal.SIGCONT)
         for _ in range(_TRIES):  # an interrupt that another of its threads takes than the first ends nothing
-            self._client.send_signal(signal.SIGINT)
+            client.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._client.communicate(timeout=_TRY_SECONDS)[0]
+                return client.communicate(timeout=_TRY_SECONDS)[0]
         raise RuntimeError("wrk does not end when it is interrupted")
 
     def give_up(self) -> None:
         """Leave nothing stopped, and no client behind; after `end` there is none."""
         self._go_on()
-        if self._client.poll() is None:
-            self._client.kill()
-            self._client.communicate()
+        client = self._client
+        if client is not None and client.stdout is not None and not client.stdout.closed:
+            client.kill()
+            client.communicate()
 
     def _stop(self) -> None:
         self._tell(signal.SIGSTOP)
@@ -143,4 +163,5 @@ class _Turns:
         for pid in self._pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, what)
-        self._client.send_signal(what)
+        if self._client is not None:
+            self._client.send_signal(what)

@@ -43,7 +43,10 @@ class TracingSettings(Section):
         description="Ended spans of one process that may wait for the collector; more are dropped.",
     )
     export_interval: float = Field(
-        5.0, gt=0, description="Seconds between two exports, as in OpenTelemetry's own SDK; many spans go before."
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds between two exports, as in OpenTelemetry's own SDK; many spans go before.",
     )
     timeout: float = Field(5.0, gt=0, description="Seconds that a request to the collector may take, retries included.")
 

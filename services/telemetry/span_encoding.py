@@ -54,6 +54,7 @@ _HERE = Span(flags=_KNOWS_REMOTE).SerializeToString()
 _REMOTE = Span(flags=_IS_REMOTE).SerializeToString()
 _FAILED = Span(status=Status(code=Status.STATUS_CODE_ERROR)).SerializeToString()
 _UNSET = Span(status=Status()).SerializeToString()
+_REQUEST_ID = KeyValue(key=REQUEST_ID).SerializeToString()
 _TRACE_ID = Span(trace_id=bytes(16)).SerializeToString()[:2]
 _SPAN_ID = Span(span_id=bytes(8)).SerializeToString()[:2]
 _PARENT = Span(parent_span_id=bytes(8)).SerializeToString()[:2]
@@ -157,20 +158,15 @@ _known = lru_cache(_KEPT, typed=True)(_attribute)
 
 
 def _said(name: str, value: AttributeValue) -> bytes:
-    if name == REQUEST_ID:
-        return _text(name, str(value))
+    if name == REQUEST_ID and isinstance(value, str) and value.isascii():
+        return _request_id(value)
     return _known(name, value) if _is_kept(value) else _attribute(name, value)
 
 
-def _text(name: str, value: str) -> bytes:
-    """An attribute that is a text which is not said again: without the objects that a message is made of."""
-    told = _field(AnyValue.STRING_VALUE_FIELD_NUMBER, value.encode())
-    return _field(Span.ATTRIBUTES_FIELD_NUMBER, _key(name) + _field(KeyValue.VALUE_FIELD_NUMBER, told))
-
-
-@lru_cache
-def _key(name: str) -> bytes:
-    return KeyValue(key=name).SerializeToString()
+def _request_id(value: str) -> bytes:
+    """As `_attribute`, of what is hardly ever said again: without the objects that a message is made of."""
+    told = _field(KeyValue.VALUE_FIELD_NUMBER, _field(AnyValue.STRING_VALUE_FIELD_NUMBER, value.encode()))
+    return _field(Span.ATTRIBUTES_FIELD_NUMBER, _REQUEST_ID + told)
 
 
 def _is_kept(value: AttributeValue) -> bool:

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import uvloop
 
-from scripts.bench import charts, report, tables
+from scripts.bench import charts, machine, report, tables
 from scripts.bench.environments import Unavailable
 from scripts.bench.llm import client, figures, servers
 from scripts.bench.server import StartError
@@ -70,7 +69,7 @@ def measure(server: Running, streams: int, seconds: float, number: int) -> LlmSa
     gc.collect()
     gc.disable()
     try:
-        before, machine_before, own_before = server.server.usage(), _machine_cpu(), time.process_time()
+        before, machine_before, own_before = server.server.usage(), machine.cpu_seconds(), time.process_time()
         began = time.perf_counter()
         found = uvloop.run(
             client.keep_streaming(
@@ -81,7 +80,7 @@ def measure(server: Running, streams: int, seconds: float, number: int) -> LlmSa
             )
         )
         elapsed = time.perf_counter() - began
-        after, machine_after, own_after = server.server.usage(), _machine_cpu(), time.process_time()
+        after, machine_after, own_after = server.server.usage(), machine.cpu_seconds(), time.process_time()
     finally:
         gc.enable()
     server_cpu, client_cpu = after.cpu_seconds - before.cpu_seconds, own_after - own_before
@@ -103,11 +102,6 @@ def length(number: int) -> int:
 
 def _until(end: float) -> Callable[[int], bool]:
     return lambda _: time.perf_counter() < end
-
-
-def _machine_cpu() -> float:
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system)
 
 
 def _say(one: LlmSample) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,7 @@ from services.errors import (
 )
 from services.frames import decode_frame, encode_frame
 from services.gateway.backends import RemoteClassifier, RemoteLLM
+from services.telemetry.spans import CLIENT, TraceSpan, make_current
 from tests.fakes import attributions_of, make_listing, make_spec, probabilities_of
 
 if TYPE_CHECKING:
@@ -156,3 +158,33 @@ async def test_a_load_that_fails_keeps_its_kind() -> None:
     remote, _ = classifier(lambda _: (200, b"[]"))
     with pytest.raises(InternalError):
         await remote.listing()
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [(Unavailable("gone"), "unavailable"), (asyncio.CancelledError(), "CancelledError"), (None, None)],
+)
+async def test_the_hop_of_a_sampled_batch_is_one_span(problem: BaseException | None, kind: str | None) -> None:
+    heard: list[str] = []
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        heard.append(decode_frame(body)[0].traceparent)
+        if problem is not None:
+            raise problem
+        return predicted(body)
+
+    remote, _ = classifier(answer)
+    spans: list[TraceSpan] = []
+    batch = TraceSpan.first(spans.append, "batch")
+    make_current(batch)
+    if problem is None:
+        await remote.predict(SPEC, [[ROW]])
+    else:
+        with pytest.raises(type(problem)):
+            await remote.predict(SPEC, [[ROW]])
+    (hop,) = spans
+    assert (hop.name, hop.kind, hop.parent_id) == ("hop", CLIENT, batch.span_id)
+    assert heard == [hop.traceparent]
+    assert (hop.failed, hop.attributes.get("error.type")) == (problem is not None, kind)
+    assert hop.attributes["tandem.model.name"] == SPEC.name
+    assert hop.attributes["tandem.bytes"]

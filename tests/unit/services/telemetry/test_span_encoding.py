@@ -91,6 +91,14 @@ def test_what_no_trace_can_hold_is_left_out_alone(value: Any) -> None:
     assert [one.key for one in found.attributes] == ["a", "c"]
 
 
+def test_what_a_span_says_when_it_is_sent_comes_before_what_was_noted_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    span = ended(attributes={"b": 2}, describe=lambda: {"a": 1, "b": 1})
+    found = Span.FromString(ENCODER.span(span))
+    assert [(one.key, one.value.int_value) for one in found.attributes] == [("a", 1), ("b", 2)]
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1")
+    assert Span.FromString(SpanEncoder({}, "tandem", "1").span(span)).dropped_attributes_count == 1
+
+
 def test_more_than_a_span_may_say_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")
