@@ -95,7 +95,10 @@ def _measure_round(number: int, seconds: float, samples: list[Sample]) -> None:
     """Start every variant, and add each one's sample, and that of the one beside it, to `samples`."""
     with contextlib.ExitStack() as stack:
         collector = stack.enter_context(collecting())
-        bare, *others = [stack.enter_context(_serving(one, at, collector)) for at, one in enumerate(VARIANTS)]
+        # Whoever starts first may be slower for it.
+        places = [(at + number) % len(VARIANTS) for at in range(len(VARIANTS))]
+        started = {at: stack.enter_context(_serving(VARIANTS[at], at, collector)) for at in places}
+        bare, *others = [started[at] for at in range(len(VARIANTS))]
         time.sleep(_SETTLE_SECONDS)
         for one in (bare, *others):
             wrk.measure(one.url, one.body, "cost-warm", BUSY.connections, _WARM_SECONDS)
